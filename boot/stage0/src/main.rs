@@ -1,0 +1,5 @@
+//! The first stage: verifies, loads and enters the kernel.
+#![cfg_attr(target_os = "none", no_std, no_main)]
+
+#[cfg(not(target_os = "none"))]
+fn main() {}

@@ -1,0 +1,3 @@
+//! Typed access to memory-mapped registers.
+#![no_std]
+

@@ -1,0 +1,3 @@
+//! What a device tree says about a machine, as plain facts.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Generator: WIT packages to Rust clients, servers and dispatchers.
+
+

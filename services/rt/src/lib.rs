@@ -1,0 +1,3 @@
+//! The event loop of a server.
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Simulation of the kernel core on the host.
+
+

@@ -1,0 +1,3 @@
+//! The boot manifest: TOML in, checked binary form out.
+
+

@@ -1,0 +1,3 @@
+//! The one door to building, running and testing AIOS.
+
+fn main() {}

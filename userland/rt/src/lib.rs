@@ -1,0 +1,3 @@
+//! Native runtime: entry, syscall stubs, heap, panic report.
+#![no_std]
+
