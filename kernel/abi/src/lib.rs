@@ -6,6 +6,7 @@
 //! | [`call`]    | call numbers and, call by call, what each register means             |
 //! | [`error`]   | status codes 0–255 (kernel); 256–1023 and 1024+ belong to services   |
 //! | [`id`]      | agent ids, slot handles, message ids                                 |
+//! | [`info`]    | the read-only information page of every agent, and the clock         |
 //! | [`message`] | the information word in `x10`, the packet header, fault messages     |
 //! | [`rights`]  | capability kinds and rights bits                                     |
 //! | [`limits`]  | every size and bound of the system                                   |
@@ -19,6 +20,7 @@
 pub mod call;
 pub mod error;
 pub mod id;
+pub mod info;
 pub mod limits;
 pub mod message;
 pub mod record;

@@ -207,12 +207,14 @@ pub enum FaultCause {
     Panic = 12,
     /// Any other exception class.
     Other = 13,
+    /// The program ended; the syndrome is its status.
+    Exit = 14,
 }
 
 impl FaultCause {
     /// The cause with this number.
     pub const fn from_code(code: u16) -> Option<Self> {
-        const ALL: [FaultCause; 13] = [
+        const ALL: [FaultCause; 14] = [
             FaultCause::DataUnmapped,
             FaultCause::DataPermission,
             FaultCause::FetchUnmapped,
@@ -226,6 +228,7 @@ impl FaultCause {
             FaultCause::External,
             FaultCause::Panic,
             FaultCause::Other,
+            FaultCause::Exit,
         ];
         if code >= 1 && (code as usize) <= ALL.len() { Some(ALL[code as usize - 1]) } else { None }
     }
@@ -246,6 +249,7 @@ impl FaultCause {
             Self::External => "external abort",
             Self::Panic => "panic",
             Self::Other => "unknown exception",
+            Self::Exit => "exit",
         }
     }
 }
@@ -304,10 +308,10 @@ mod tests {
 
     #[test]
     fn fault_causes_lead_back_from_their_numbers() {
-        for code in 1..=13 {
+        for code in 1..=14 {
             assert_eq!(FaultCause::from_code(code).map(|cause| cause as u16), Some(code));
         }
         assert_eq!(FaultCause::from_code(0), None);
-        assert_eq!(FaultCause::from_code(14), None);
+        assert_eq!(FaultCause::from_code(15), None);
     }
 }

@@ -1,0 +1,99 @@
+//! The suite "system": the real image in QEMU, driven over its console.
+//!
+//! A case boots a machine of its own, so none depends on another. Simple ones are data ([`data`], files in `tests/system/`): commands, what
+//! their output must and must not show, their status. Those that calculate, damage files or change the manifest are Rust ([`damage`],
+//! [`authority`], [`keys`]) and get a [`lab::Lab`]. To add one: a line in such a file.
+
+mod authority;
+mod damage;
+mod data;
+mod keys;
+pub mod lab;
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::artifacts::Artifacts;
+use crate::profile::Profile;
+use crate::test::{Context, Tally};
+use crate::workspace::Workspace;
+
+use lab::Lab;
+
+/// One test.
+pub struct Case {
+    /// Its name: what it shows, and where.
+    pub name: String,
+    /// The machine.
+    pub profile: Profile,
+    /// Only in full runs.
+    pub full: bool,
+    /// What is done.
+    pub body: Body,
+}
+
+/// What a case does.
+pub enum Body {
+    /// Boots, runs commands, shuts down.
+    Steps(Vec<data::Step>),
+    /// Whatever a function does.
+    Code(fn(&mut Lab<'_>, &Profile) -> Result<()>),
+}
+
+/// A case written in Rust: a name, a launch profile, and what is done.
+type CodeCase = (&'static str, &'static str, fn(&mut Lab<'_>, &Profile) -> Result<()>);
+
+fn code_cases(workspace: &Workspace) -> Result<Vec<Case>> {
+    let all = [&damage::CASES[..], &authority::CASES, &keys::CASES].concat();
+    all.into_iter()
+        .map(|(name, profile, body)| {
+            Ok(Case { name: name.to_owned(), profile: Profile::load(&workspace.root, profile)?, full: false, body: Body::Code(body) })
+        })
+        .collect()
+}
+
+fn cases(workspace: &Workspace) -> Result<Vec<Case>> {
+    let mut cases = data::load(&workspace.root)?;
+    cases.extend(code_cases(workspace)?);
+    Ok(cases)
+}
+
+/// Whether a case has this in its name.
+pub fn any_named(workspace: &Workspace, name: &str) -> Result<bool> {
+    Ok(cases(workspace)?.iter().any(|case| case.name.contains(name)))
+}
+
+/// Runs the cases whose names contain the filter.
+pub fn suite(context: &Context<'_>, filter: Option<&str>) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let mut cases = cases(context.workspace)?;
+    cases.retain(|case| filter.is_none_or(|filter| case.name.contains(filter)));
+    if !context.full && filter.is_none() {
+        cases.retain(|case| !case.full);
+    }
+    let mut artifacts: Vec<(String, Artifacts)> = Vec::new();
+    for case in &cases {
+        if !artifacts.iter().any(|(target, _)| *target == case.profile.target) {
+            artifacts.push((case.profile.target.clone(), Artifacts::make(context.workspace, &case.profile.target, &context.progress)?));
+        }
+    }
+    context.progress.note(&format!("system: {} cases, seed {}", cases.len(), context.seed));
+    for case in &cases {
+        let Some((_, artifacts)) = artifacts.iter().find(|(target, _)| *target == case.profile.target) else { continue };
+        let step = context.progress.step("system", &case.name);
+        let began = Instant::now();
+        let mut lab = Lab::new(context.workspace, artifacts, &case.name, context.seed);
+        let outcome = match &case.body {
+            Body::Steps(steps) => data::play(&mut lab, &case.profile, steps),
+            Body::Code(body) => body(&mut lab, &case.profile),
+        };
+        let outcome = outcome
+            .map_err(|error| format!("{error:#}\nafter {:.1} s, seed {}\n{}", began.elapsed().as_secs_f64(), context.seed, lab.consoles()));
+        if outcome.is_ok() {
+            step.done("");
+        }
+        tally.count(&case.name, outcome);
+    }
+    Ok(tally)
+}
