@@ -1,6 +1,6 @@
 //! A core's interface to the controller: system registers.
 //!
-//! End of interrupt is in two steps: [`finish`] lets the core take other interrupts again, [`deactivate`] lets the same
+//! End of interrupt is in two steps: `finish` lets the core take other interrupts again, `deactivate` lets the same
 //! interrupt come again. In between, an interrupt that a driver server handles stays quiet without being masked.
 
 use crate::AFFINITY_MASK;
