@@ -108,7 +108,7 @@ impl Rights {
     pub const SCHEDULE: Self = Self(1 << 19);
     /// Agent: be told of its death.
     pub const WATCH: Self = Self(1 << 20);
-    /// Agent: mint service and notification capabilities of it. Only on an agent's capability to itself.
+    /// Agent: mint service and notification capabilities of it.
     pub const MINT: Self = Self(1 << 21);
     /// Pool: spawn agents that it pays for; make child pools.
     pub const SPEND: Self = Self(1 << 16);

@@ -1,3 +1,11 @@
-//! Simulation of the kernel core on the host.
+//! Simulation of the kernel core on the host: the shipped crate on a machine made of ordinary memory.
+//!
+//! [`Sim`] is the machine; it checks what real hardware would not forgive (use after free, double free, crossing a page). [`World`] is a machine
+//! with a core and a clock, and speaks for its agents: [`World::call`] makes one of them the running one and has it make a call.
+#![forbid(unsafe_code)]
 
+mod machine;
+mod world;
 
+pub use machine::Sim;
+pub use world::{Args, World};

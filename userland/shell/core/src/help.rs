@@ -62,7 +62,7 @@ pub fn explain(command: &Command) -> String {
     for line in command.details {
         text += &format!("{line}\n");
     }
-    let arguments = command.arguments.iter().map(|argument| (format!("{}", argument.name), argument.help));
+    let arguments = command.arguments.iter().map(|argument| (String::from(argument.name), argument.help));
     let flags = command.flags.iter().map(|flag| (format!("{flag}"), flag.help));
     let rows: alloc::vec::Vec<_> = arguments.chain(flags).collect();
     let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);

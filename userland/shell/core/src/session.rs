@@ -334,6 +334,7 @@ impl Session {
             }
             candidates if list => {
                 let text = columns(candidates, self.style());
+                self.show();
                 self.screen.leave(&mut self.out);
                 push_text(&mut self.out, &text);
             }

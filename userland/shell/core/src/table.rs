@@ -152,7 +152,8 @@ pub struct Table {
 
 /// A text column is not made narrower than this.
 const COLUMN_MIN: usize = 6;
-const GAP: &str = "  ";
+/// Blanks between columns; one where the terminal is too narrow for them.
+const GAP: usize = 2;
 
 impl Table {
     /// A table without rows.
@@ -180,27 +181,31 @@ impl Table {
     /// Aligned text. Lines end with `\n`.
     pub fn render(&self, style: Style) -> String {
         let cells: Vec<Vec<String>> = self.rows.iter().map(|row| row.iter().map(Cell::human).collect()).collect();
-        let widths = self.widths(&cells, style.width.map(usize::from));
+        let (widths, gap) = self.widths(&cells, style.width.map(usize::from));
         let mut out = String::new();
         let titles = self.columns.iter().map(|column| (column.title, None));
-        self.line(&mut out, titles, &widths, style, style.colour.then_some(BOLD));
+        self.line(&mut out, titles, (&widths, gap), style, style.colour.then_some(BOLD));
         for (row, texts) in self.rows.iter().zip(&cells) {
             let cells = texts.iter().map(String::as_str).zip(row.iter().map(Cell::tone));
-            self.line(&mut out, cells, &widths, style, None);
+            self.line(&mut out, cells, (&widths, gap), style, None);
         }
         out
     }
 
-    fn widths(&self, cells: &[Vec<String>], limit: Option<usize>) -> Vec<usize> {
+    /// How wide the columns are, and the gaps between them.
+    fn widths(&self, cells: &[Vec<String>], limit: Option<usize>) -> (Vec<usize>, usize) {
         let natural = |index: usize, column: &Column| {
             let widest = cells.iter().map(|row| text_cells(&row[index])).max().unwrap_or(0);
             widest.max(text_cells(column.title))
         };
         let mut widths: Vec<usize> = self.columns.iter().enumerate().map(|(i, column)| natural(i, column)).collect();
-        let Some(limit) = limit else { return widths };
-        let gaps = GAP.len() * widths.len().saturating_sub(1);
+        let gaps = widths.len().saturating_sub(1);
+        let fits = |widths: &[usize], gap| limit.is_none_or(|limit| widths.iter().sum::<usize>() + gap * gaps <= limit);
+        if fits(&widths, GAP) {
+            return (widths, GAP);
+        }
         // Takes from the widest text column until the line fits or no column can give more.
-        while widths.iter().sum::<usize>() + gaps > limit {
+        while !fits(&widths, 1) {
             let widest = (0..widths.len())
                 .filter(|&index| self.columns[index].align == Align::Left && widths[index] > COLUMN_MIN)
                 .max_by_key(|&index| widths[index]);
@@ -209,14 +214,14 @@ impl Table {
                 None => break,
             }
         }
-        widths
+        (widths, 1)
     }
 
     fn line<'a>(
         &self,
         out: &mut String,
         cells: impl Iterator<Item = (&'a str, Option<Tone>)>,
-        widths: &[usize],
+        (widths, gap): (&[usize], usize),
         style: Style,
         whole: Option<&str>,
     ) {
@@ -225,7 +230,7 @@ impl Table {
         let mut waiting = 0;
         for (index, (text, tone)) in cells.enumerate() {
             if index > 0 {
-                waiting += GAP.len();
+                waiting += gap;
             }
             let text = cut(text, widths[index]);
             let spare = widths[index] - text_cells(&text);
@@ -234,7 +239,7 @@ impl Table {
             }
             // Blanks are written only when something follows them: no line ends with one.
             let shown = cut(&text, room.saturating_sub(waiting));
-            if shown.is_empty() {
+            if shown.is_empty() || waiting > room {
                 waiting += spare * usize::from(self.columns[index].align == Align::Left);
                 continue;
             }

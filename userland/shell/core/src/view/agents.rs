@@ -20,11 +20,11 @@ const COLUMNS: &[Column] = &[
     Column::right("core", "CORE"),
     Column::left("class", "CLASS"),
     Column::right("cpu_ns", "CPU TIME"),
-    Column::right("cpu_permille", "CPU"),
+    Column::right("cpu_permille", "CPU %"),
     Column::right("memory_bytes", "MEMORY"),
     Column::right("quota_bytes", "QUOTA"),
-    Column::right("messages", "MESSAGES"),
-    Column::right("restarts", "RESTARTS"),
+    Column::right("messages", "MSGS"),
+    Column::right("restarts", "RST"),
 ];
 
 /// The agents, by id, with their shares of the time since boot on one core.
@@ -91,7 +91,10 @@ fn state(agent: &AgentRecord) -> Cell {
 fn class(agent: &AgentRecord) -> Cell {
     match agent.class {
         0 => Cell::Text(format!("fair {}", agent.weight)),
-        _ => Cell::Text(format!("edf {}/{}", Nanos(agent.weight), Nanos(agent.period_ns))),
+        _ => {
+            let (budget_us, period_us) = (agent.weight / 1_000, agent.period_ns / 1_000);
+            Cell::Text(format!("edf {}.{:02}/{} ms", budget_us / 1_000, budget_us % 1_000 / 10, period_us / 1_000))
+        }
     }
 }
 

@@ -12,7 +12,6 @@ use aios_abi::{Error, SlotHandle};
 
 use super::{agent_text, id_cell};
 use crate::table::{Cell, Column, Table, Tone};
-use crate::unit::Nanos;
 
 const CAPS: &[Column] = &[
     Column::right("slot", "SLOT"),

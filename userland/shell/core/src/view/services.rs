@@ -1,10 +1,10 @@
 //! `services` and `log`.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec;
 
-use aios_logd_core::format::{Clean, Message, Source, Stamp};
+use aios_logd_core::format::{Message, Source, Stamp};
 use aios_logd_core::{Level, Record};
 
 use super::id_cell;
@@ -80,7 +80,7 @@ const SERVICES: &[Column] = &[
     Column::left("name", "NAME"),
     Column::right("id", "ID"),
     Column::left("state", "STATE"),
-    Column::right("for_ns", "FOR"),
+    Column::right("next_ns", "NEXT IN"),
     Column::left("breaker", "BREAKER"),
     Column::right("restarts", "RESTARTS"),
     Column::right("deaths", "DEATHS"),
@@ -88,7 +88,7 @@ const SERVICES: &[Column] = &[
     Column::left("offers", "OFFERS"),
 ];
 
-/// The servers. FOR is how long until the state ends by itself.
+/// The servers. NEXT IN is how long until the state ends by itself.
 pub fn services(rows: &[ServiceRow], now_ns: u64) -> Table {
     let mut table = Table::new(SERVICES);
     for row in rows {
@@ -127,6 +127,6 @@ pub fn log_line(record: &LogRow, lost: u64, style: Style) -> String {
         Level::Debug | Level::Trace => "\x1b[2m",
     };
     let (stamp, label) = (Stamp(record.time_ns), record.level.label());
-    let (source, message) = (Source(record).to_string(), Message(&record.body));
-    text + &format!("\x1b[2m[{stamp}]\x1b[0m {colour}{label:<5}\x1b[0m \x1b[1m{}\x1b[0m  {message}\n", Clean(&source))
+    let (source, message) = (Source(record), Message(&record.body));
+    text + &format!("\x1b[2m[{stamp}]\x1b[0m {colour}{label:<5}\x1b[0m \x1b[1m{source}\x1b[0m  {message}\n")
 }

@@ -1,0 +1,328 @@
+//! Agent calls: spawn, start, kill, suspend, resume, restart, scheduling.
+
+use aios_abi::call::{AgentOp, CLASS_EDF, CLASS_FAIR, SLOT_POOL, SLOT_SELF};
+use aios_abi::id::AgentId;
+use aios_abi::limits::{MAILBOX_PAGES, USER_BASE, USER_END};
+use aios_abi::rights::{Kind, Rights};
+use aios_abi::{ABI_VERSION, Error};
+
+use super::memory::{Tables, map_error};
+use super::{Core, Done, Outcome};
+use crate::agent::{Agent, POOLS, State};
+use crate::cap::Slot;
+use crate::machine::Machine;
+use crate::pool::Pool;
+use crate::sched::Params;
+use crate::space::{Owner, Space};
+
+/// Rights that an agent has over itself.
+const SELF_RIGHTS: Rights = Rights(Rights::MINT.0 | Rights::GRANT.0 | Rights::DERIVE.0 | Rights::REVOKE.0 | Rights::WATCH.0);
+/// Rights over a pool that its owner has.
+const POOL_RIGHTS: Rights = Rights(Rights::SPEND.0 | Rights::GRANT.0 | Rights::DERIVE.0 | Rights::REVOKE.0 | Rights::READ.0);
+/// Rights over an agent that its spawner has.
+const CHILD_RIGHTS: Rights = Rights(
+    Rights::KILL.0
+        | Rights::SUSPEND.0
+        | Rights::CONTROL.0
+        | Rights::SCHEDULE.0
+        | Rights::WATCH.0
+        | Rights::MINT.0
+        | Rights::READ.0
+        | Rights::GRANT.0
+        | Rights::DERIVE.0
+        | Rights::REVOKE.0,
+);
+/// Pages that an agent costs before it has anything of its own: block, root page table, info page with its two tables, slots, nodes, stackless.
+pub(super) const SPAWN_PAGES: u64 = 7;
+
+/// `SPSR_EL1` of a program at its start: EL0, nothing masked.
+const PSTATE_START: u64 = 0;
+
+impl<M: Machine> Core<M> {
+    /// Where a pool capability's pool is: owner and index.
+    pub(super) fn pool_of(&self, slot: &Slot) -> Result<(u16, usize), Error> {
+        let owner = self.agents.find(slot.agent()).ok_or(Error::PeerDied)?;
+        let index = slot.word as usize;
+        let live = index < POOLS && self.agents[owner].pools[index].quota != 0;
+        if live { Ok((owner, index)) } else { Err(Error::NoMemory) }
+    }
+
+    pub(super) fn pool_alloc(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let slot = self.capability(machine, me, self.arg(me, 9), Kind::Pool, Rights::SPEND, now)?;
+        let pages = self.arg(me, 0);
+        let (owner, parent) = self.pool_of(&slot)?;
+        if owner != me {
+            return Err(Error::MissingRight);
+        }
+        if pages == 0 || parent != 0 {
+            return Err(Error::BadArgument);
+        }
+        let index = self.agents[me].pools.iter().position(|pool| pool.quota == 0).ok_or(Error::LimitReached)?;
+        if pages > self.agents[me].pools[parent].left() {
+            return Err(Error::NoMemory);
+        }
+        self.reserve_slots(machine, me, 1)?;
+        let mut child = Slot { word: index as u64, mapper: AgentId::KERNEL, ..slot };
+        self.attach_node(machine, me, Some((slot.node, slot.root)), &mut child)?;
+        // The slot and the node may have cost the last page.
+        if let Err(error) = self.agents[me].pools[parent].take(pages) {
+            self.release_node(machine, &child, now);
+            return Err(error);
+        }
+        self.agents[me].pools[index] = Pool { quota: pages, used: 0 };
+        let handle = self.place(me, child);
+        self.set_arg(me, 0, handle.0 as u64);
+        Ok(Done::Return)
+    }
+
+    pub(super) fn agent_spawn(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let payer = self.capability(machine, me, self.arg(me, 9), Kind::Pool, Rights::SPEND, now)?;
+        let (mailbox, quota) = (self.arg(me, 0), self.arg(me, 1));
+        if self.arg(me, 10) != ABI_VERSION as u64 {
+            return Err(Error::WrongVersion);
+        }
+        let (owner, pool) = self.pool_of(&payer)?;
+        // The quota goes back to the pool it came from at the agent's death; the spawner has to be there then.
+        if owner != me {
+            return Err(Error::MissingRight);
+        }
+        if mailbox > MAILBOX_PAGES as u64 || quota < SPAWN_PAGES + mailbox {
+            return Err(Error::BadArgument);
+        }
+        self.reserve_slots(machine, me, 1)?;
+        let (slot, id) = self.make_agent(machine, Some((me, pool)), quota, mailbox, now)?;
+        let mut capability = Slot { kind: Kind::Agent, rights: CHILD_RIGHTS, object: id.0, ..Slot::EMPTY };
+        if let Err(error) = self.attach_node(machine, me, None, &mut capability) {
+            self.condemn(slot, now);
+            return Err(error);
+        }
+        let handle = self.place(me, capability);
+        let x = &mut self.agents[me].registers.x;
+        (x[0], x[1]) = (handle.0 as u64, id.0);
+        Ok(Done::Return)
+    }
+
+    /// Makes an agent with everything that the kernel keeps for it, on a quota taken from a pool of its spawner (of all free memory for the first).
+    pub(super) fn make_agent(
+        &mut self,
+        machine: &mut M,
+        payer: Option<(u16, usize)>,
+        quota: u64,
+        mailbox: u64,
+        now: u64,
+    ) -> Result<(u16, AgentId), Error> {
+        self.payer_pool(payer).take(quota)?;
+        let Some((slot, generation)) = machine.claim_agent() else {
+            self.payer_pool(payer).give(quota);
+            return Err(Error::LimitReached);
+        };
+        let Some(page) = machine.page::<Agent<M>>() else {
+            machine.release_agent(slot);
+            self.payer_pool(payer).give(quota);
+            return Err(Error::NoMemory);
+        };
+        let id = AgentId::new(slot, generation);
+        self.agents.0[slot as usize] = Some(page);
+        self.alive += 1;
+        self.ledger.objects += 1;
+        let agent = &mut self.agents[slot];
+        agent.id = id;
+        agent.pools[0] = Pool { quota, used: 1 };
+        agent.incarnation = 1;
+        if let Some((parent, pool)) = payer {
+            let parent_id = self.agents[parent].id;
+            let first = core::mem::replace(&mut self.agents[parent].first_child, slot);
+            if first != 0 {
+                self.agents[first].siblings.previous = slot;
+            }
+            let agent = &mut self.agents[slot];
+            agent.parent = parent_id;
+            agent.payer = pool as u8;
+            agent.supervisor = (parent_id, 0);
+            agent.siblings.next = first;
+        }
+        // From here on the reaper gives everything back, the quota too.
+        self.furnish(machine, slot, mailbox).inspect_err(|_| self.condemn(slot, now)).map(|()| (slot, id))
+    }
+
+    fn payer_pool(&mut self, payer: Option<(u16, usize)>) -> &mut Pool {
+        match payer {
+            Some((agent, pool)) => &mut self.agents[agent].pools[pool],
+            None => &mut self.root,
+        }
+    }
+
+    /// Gives an agent its address space, info page, mailbox, and the capabilities to itself and its pool.
+    pub(super) fn furnish(&mut self, machine: &mut M, slot: u16, mailbox: u64) -> Result<(), Error> {
+        let id = self.agents[slot].id;
+        self.make_space(machine, slot)?;
+        for _ in 0..mailbox {
+            let agent = &mut self.agents[slot];
+            agent.pools[0].take(1)?;
+            let Some(page) = machine.alloc(1) else {
+                agent.pools[0].give(1);
+                return Err(Error::NoMemory);
+            };
+            self.ledger.objects += 1;
+            self.agents[slot].mailbox.add_page(page)?;
+        }
+        for (index, kind, rights) in [(SLOT_SELF, Kind::Agent, SELF_RIGHTS), (SLOT_POOL, Kind::Pool, POOL_RIGHTS)] {
+            let objects = &mut self.ledger.objects;
+            let agent = &mut self.agents[slot];
+            agent.slots.reserve_at(machine, &mut agent.pools[0], objects, index)?;
+            let mut capability = Slot { kind, rights, object: id.0, ..Slot::EMPTY };
+            self.attach_node(machine, slot, None, &mut capability)?;
+            self.agents[slot].slots.fill(index, capability);
+        }
+        Ok(())
+    }
+
+    /// Gives an agent an empty address space with its info page.
+    fn make_space(&mut self, machine: &mut M, slot: u16) -> Result<(), Error> {
+        let mut tables = Tables::new(&mut self.agents[slot].pools[0], &mut self.ledger.tables);
+        let space = Space::create(machine, slot, &mut tables).map_err(map_error)?;
+        self.agents[slot].space = space;
+        self.agents[slot].pools[0].take(1)?;
+        let Some(page) = machine.alloc(1) else {
+            self.agents[slot].pools[0].give(1);
+            return Err(Error::NoMemory);
+        };
+        self.ledger.memory += 1;
+        let agent = &mut self.agents[slot];
+        let mut tables = Tables::new(&mut agent.pools[0], &mut self.ledger.tables);
+        if let Err(error) = agent.space.map_info(machine, page, Owner::Private, &mut tables) {
+            machine.free(page, 1);
+            self.ledger.memory -= 1;
+            agent.pools[0].give(1);
+            return Err(map_error(error));
+        }
+        agent.info = page;
+        machine.describe(page, agent.id, agent.incarnation);
+        Ok(())
+    }
+
+    pub(super) fn agent_control(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let op = AgentOp::from_number(self.arg(me, 0)).ok_or(Error::BadArgument)?;
+        let needed = match op {
+            AgentOp::Kill => Rights::KILL,
+            AgentOp::Suspend | AgentOp::Resume => Rights::SUSPEND,
+            AgentOp::Migrate => Rights::SCHEDULE,
+            AgentOp::Start | AgentOp::Restart | AgentOp::Name | AgentOp::Supervise => Rights::CONTROL,
+        };
+        let capability = self.capability(machine, me, self.arg(me, 9), Kind::Agent, needed, now)?;
+        let target = self.agents.find(capability.agent()).ok_or(Error::PeerDied)?;
+        match op {
+            AgentOp::Start => self.start(machine, me, target, now),
+            AgentOp::Kill => {
+                self.agents[me].succeed();
+                self.condemn(target, now);
+                Ok(Done::Leave)
+            }
+            AgentOp::Suspend => {
+                self.agents[target].suspended = true;
+                self.undecided = true;
+                Ok(Done::Return)
+            }
+            AgentOp::Resume => self.unsuspend(target, now),
+            AgentOp::Restart => self.restart(me, target, now),
+            AgentOp::Migrate => match self.arg(me, 1) == self.facts.core {
+                true => Ok(Done::Return),
+                false => Err(Error::NoSuchCore),
+            },
+            AgentOp::Name => {
+                let name = [self.arg(me, 1), self.arg(me, 2)];
+                self.agents[target].name = name;
+                Ok(Done::Return)
+            }
+            AgentOp::Supervise => {
+                let supervisor = match self.arg(me, 1) {
+                    0 => (AgentId::KERNEL, 0),
+                    handle => {
+                        let service = self.capability(machine, me, handle, Kind::Service, Rights::NONE, now)?;
+                        if service.agent() != self.agents[me].id {
+                            return Err(Error::MissingRight);
+                        }
+                        (service.agent(), service.word)
+                    }
+                };
+                self.agents[target].supervisor = supervisor;
+                Ok(Done::Return)
+            }
+        }
+    }
+
+    fn start(&mut self, machine: &mut M, me: u16, target: u16, now: u64) -> Outcome {
+        let (entry, sp) = (self.arg(me, 1), self.arg(me, 2));
+        if self.agents[target].state != State::New || self.agents[target].reap.phase != 0 {
+            return Err(Error::WrongState);
+        }
+        if !(USER_BASE..USER_END).contains(&entry) || sp > USER_END || !entry.is_multiple_of(4) || !sp.is_multiple_of(16) {
+            return Err(Error::BadAddress);
+        }
+        let arguments = [self.arg(me, 3), self.arg(me, 4), self.arg(me, 5), self.arg(me, 6)];
+        self.begin(machine, target, entry, sp, arguments, now);
+        Ok(Done::Return)
+    }
+
+    /// Lets a new agent run from `entry`.
+    pub(super) fn begin(&mut self, machine: &mut M, target: u16, entry: u64, sp: u64, arguments: [u64; 4], now: u64) {
+        machine.forget(target);
+        let agent = &mut self.agents[target];
+        agent.registers.x = [0; 31];
+        agent.registers.x[..4].copy_from_slice(&arguments);
+        agent.registers.sp = sp;
+        agent.registers.pc = entry;
+        agent.registers.pstate = PSTATE_START;
+        agent.registers.tls = 0;
+        agent.state = State::Ready;
+        self.wake(target, now);
+    }
+
+    fn unsuspend(&mut self, target: u16, now: u64) -> Outcome {
+        let agent = &mut self.agents[target];
+        if !core::mem::take(&mut agent.suspended) {
+            return Err(Error::WrongState);
+        }
+        if agent.state == State::Receiving {
+            // What came meanwhile is waiting: the receive is done again from its start.
+            agent.registers.pc -= 4;
+            self.resume(target, now);
+        } else {
+            self.wake(target, now);
+            self.undecided = true;
+        }
+        Ok(Done::Return)
+    }
+
+    pub(super) fn sched_set(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let capability = self.capability(machine, me, self.arg(me, 9), Kind::Agent, Rights::SCHEDULE, now)?;
+        let target = self.agents.find(capability.agent()).ok_or(Error::PeerDied)?;
+        let params = match self.arg(me, 0) {
+            CLASS_FAIR => Params::fair(self.arg(me, 1)),
+            CLASS_EDF => Params::edf(self.arg(me, 1), self.arg(me, 2)),
+            _ => None,
+        };
+        let params = params.ok_or(Error::BadArgument)?;
+        self.pay(now);
+        self.sched.set(&mut self.agents, target, params, now).map_err(|_| Error::NotAdmitted)?;
+        self.undecided = true;
+        Ok(Done::Return)
+    }
+
+    /// Counts an agent's children out of a list when it is gone.
+    pub(super) fn leave_family(&mut self, slot: u16) {
+        let agent = &mut self.agents[slot];
+        let (parent, links) = (agent.parent, core::mem::take(&mut agent.siblings));
+        match links.previous {
+            0 => {
+                if let Some(parent) = self.agents.get_mut(parent.slot()).filter(|agent| agent.id == parent) {
+                    parent.first_child = links.next;
+                }
+            }
+            previous => self.agents[previous].siblings.next = links.next,
+        }
+        if links.next != 0 {
+            self.agents[links.next].siblings.previous = links.previous;
+        }
+    }
+}

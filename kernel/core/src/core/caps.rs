@@ -1,0 +1,425 @@
+//! Capability calls: mint, derive, grant, drop, revoke, check.
+
+use core::sync::atomic::Ordering;
+
+use aios_abi::Error;
+use aios_abi::call::{SLOT_SELF, Transfer};
+use aios_abi::id::{AgentId, SlotHandle};
+use aios_abi::limits::{NODES_PER_PAGE, SLOT_PAGES, SLOTS_PER_PAGE};
+use aios_abi::rights::{Kind, Rights};
+
+use super::{Core, Done, Outcome};
+use crate::agent::Work;
+use crate::cap::{self, NodeId, Slot};
+use crate::machine::Machine;
+
+/// Mappings made through a frame's tree are counted in the high half of the root's extent word.
+const MAPPING: u64 = 1 << 32;
+
+impl<M: Machine> Core<M> {
+    /// Makes sure that `count` capabilities fit into the table of `agent`, whose pool pays.
+    pub(super) fn reserve_slots(&mut self, machine: &mut M, agent: u16, count: u8) -> Result<(), Error> {
+        if count == 0 {
+            return Ok(());
+        }
+        let objects = &mut self.ledger.objects;
+        let agent = &mut self.agents[agent];
+        let pool = &mut agent.pools[0];
+        let index = agent.slots.reserve(machine, pool, objects)?;
+        if count > 1 {
+            // The places behind the fresh mark are free as well, whatever the list of returned ones holds.
+            let last = agent.slots.end().max(index).saturating_add(count as u16 - 1);
+            agent.slots.back_place(machine, pool, objects, agent.slots.end())?;
+            agent.slots.back_place(machine, pool, objects, last)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a capability into a table in which a place is reserved. The reference on its node is the caller's.
+    pub(super) fn place(&mut self, agent: u16, slot: Slot) -> SlotHandle {
+        let table = &mut self.agents[agent].slots;
+        let index = table.next_place();
+        table.fill(index, slot)
+    }
+
+    /// Takes a copy of a capability, or the capability itself, out of a table. The reference on its node goes along.
+    pub(super) fn detach(&mut self, machine: &mut M, agent: u16, handle: SlotHandle, take: bool, now: u64) -> Option<Slot> {
+        let mut slot = *self.agents[agent].slots.get(handle).ok()?;
+        slot.validate(machine, now).ok()?;
+        if take {
+            self.unmap_slot(machine, agent, handle.index());
+            self.agents[agent].slots.clear(handle.index());
+        } else {
+            cap::refer(machine, slot.node);
+        }
+        slot.mapper = AgentId::KERNEL;
+        if matches!(slot.kind, Kind::Frame | Kind::Device) {
+            slot.word = 0;
+        }
+        Some(slot)
+    }
+
+    /// Finds a free derivation node of `owner`, who pays if that takes a page.
+    fn reserve_node(&mut self, machine: &mut M, owner: u16) -> Result<u32, Error> {
+        let per_page = NODES_PER_PAGE as u32;
+        let agent = &self.agents[owner];
+        let hint = agent.node_hint as usize;
+        let pages = agent.node_pages;
+        for page in (hint..pages.len()).chain(0..hint) {
+            let Some(number) = pages[page].checked_sub(1) else {
+                if page < hint {
+                    continue;
+                }
+                break;
+            };
+            for index in number * per_page..(number + 1) * per_page {
+                if machine.node(index).is_some_and(|node| !node.in_use()) {
+                    self.agents[owner].node_hint = page as u16;
+                    return Ok(index);
+                }
+            }
+        }
+        let place = pages.iter().position(|&page| page == 0).ok_or(Error::LimitReached)?;
+        let agent = &mut self.agents[owner];
+        agent.pools[0].take(1)?;
+        let Some(number) = machine.add_nodes() else {
+            agent.pools[0].give(1);
+            return Err(Error::NoMemory);
+        };
+        agent.node_pages[place] = number + 1;
+        agent.node_hint = place as u16;
+        self.ledger.objects += 1;
+        Ok(number * per_page)
+    }
+
+    /// Makes a node of `owner` and hangs it into `slot`: below `parent`, or as a root. The slot's reference is counted.
+    pub(super) fn attach_node(&mut self, machine: &mut M, owner: u16, parent: Option<(NodeId, u32)>, slot: &mut Slot) -> Result<(), Error> {
+        let index = self.reserve_node(machine, owner)?;
+        let id = self.agents[owner].id;
+        let (node, root, tree) = cap::make(machine, index, parent, id)?;
+        cap::refer(machine, node);
+        (slot.node, slot.root, slot.tree) = (node, root, tree);
+        Ok(())
+    }
+
+    /// Gives the reference of a slot on its node back.
+    pub(super) fn release_node(&mut self, machine: &mut M, slot: &Slot, now: u64) {
+        self.release_from(machine, slot.node, now);
+    }
+
+    /// Gives one reference on a node back; whatever is then unused, up to the root, becomes free.
+    pub(super) fn release_from(&mut self, machine: &mut M, node: NodeId, now: u64) {
+        let mut at = node;
+        while let Some(unused) = cap::release(machine, at) {
+            if unused.parent.generation == 0 {
+                // A root carries the frames that it stands for, if any.
+                self.free_frames(machine, unused.owner, unused.payload);
+                break;
+            }
+            // Any other node carries the bits to raise at its last use, if any.
+            if let (Some(owner), bits @ 1..) = (self.agents.find(unused.owner), unused.payload.0) {
+                self.raise(owner, bits, now);
+            }
+            at = unused.parent;
+        }
+    }
+
+    /// The memory of a frame root goes back to the pool that paid.
+    pub(super) fn free_frames(&mut self, machine: &mut M, owner: AgentId, (first, extent): (u64, u64)) {
+        let pages = extent & 0xffff_ffff;
+        if pages == 0 {
+            return;
+        }
+        machine.free((first & ((1 << 40) - 1)) << 12, pages);
+        self.ledger.frames -= pages;
+        let pool = (first >> 48) as usize;
+        if let Some(agent) = self.agents.get_mut(owner.slot()).filter(|agent| agent.id == owner) {
+            agent.pools[pool].give(pages);
+        }
+    }
+
+    /// Empties a slot: its mapping goes, and its reference.
+    pub(super) fn drop_slot(&mut self, machine: &mut M, agent: u16, index: u16, now: u64) {
+        let Some(&slot) = self.agents[agent].slots.look(index) else { return };
+        if slot.kind == Kind::Empty {
+            return;
+        }
+        self.unmap_slot(machine, agent, index);
+        self.agents[agent].slots.clear(index);
+        self.release_node(machine, &slot, now);
+    }
+
+    /// Counts a mapping made (or removed) through a slot at the root of its tree.
+    pub(super) fn count_mapping(&self, machine: &M, root: u32, made: bool) {
+        if let Some(root) = machine.node(root) {
+            if made {
+                root.extent.fetch_add(MAPPING, Ordering::Relaxed);
+            } else {
+                root.extent.fetch_sub(MAPPING, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Whether a mapping exists that was made through this tree.
+    pub(super) fn is_mapped(machine: &M, root: u32) -> bool {
+        machine.node(root).is_some_and(|root| root.extent.load(Ordering::Relaxed) >= MAPPING)
+    }
+
+    /// One bounded step of removing the mappings of void capabilities of a tree; the next place to look at, or `None` at the end.
+    pub(super) fn unmap_void(
+        &mut self,
+        machine: &mut M,
+        root: u32,
+        mut agent: u16,
+        mut index: u16,
+        whole_tree: bool,
+    ) -> Option<(u16, u16)> {
+        let end = (SLOT_PAGES * SLOTS_PER_PAGE) as u16;
+        let mut left = SLOTS_PER_PAGE;
+        while (agent as usize) < aios_abi::limits::AGENTS {
+            let Some(holder) = self.agents.get(agent) else {
+                (agent, index) = (agent + 1, 0);
+                continue;
+            };
+            let stop = holder.slots.end().min(end);
+            while index < stop {
+                if left == 0 {
+                    return Some((agent, index));
+                }
+                left -= 1;
+                let hit = self.agents[agent].slots.look(index).is_some_and(|slot| {
+                    slot.root == root
+                        && !slot.mapper.is_kernel()
+                        && matches!(slot.kind, Kind::Frame | Kind::Device)
+                        && (whole_tree || !cap::is_valid(machine, slot.node, root))
+                });
+                if hit {
+                    self.unmap_slot(machine, agent, index);
+                }
+                index += 1;
+            }
+            (agent, index) = (agent + 1, 0);
+        }
+        None
+    }
+
+    pub(super) fn cap_mint(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let source = self.capability(machine, me, self.arg(me, 9), Kind::Agent, Rights::MINT, now)?;
+        let (word, rights, expiry) = (self.arg(me, 0), self.arg(me, 1), self.arg(me, 2));
+        let kind = match self.arg(me, 3) {
+            0 => Kind::Service,
+            1 => Kind::Notification,
+            _ => return Err(Error::BadArgument),
+        };
+        let rights = Rights(u32::try_from(rights).map_err(|_| Error::BadArgument)?);
+        if (expiry != 0 && expiry <= now) || (kind == Kind::Notification && word == 0) {
+            return Err(Error::BadArgument);
+        }
+        self.reserve_slots(machine, me, 1)?;
+        let mut slot = Slot { kind, rights, object: source.object, word, expiry, ..Slot::EMPTY };
+        self.attach_node(machine, me, Some((source.node, source.root)), &mut slot)?;
+        let handle = self.place(me, slot);
+        self.set_arg(me, 0, handle.0 as u64);
+        Ok(Done::Return)
+    }
+
+    /// The narrower form of a capability, or why it wouldn't be narrower.
+    pub(super) fn narrow(source: &Slot, rights: u64, expiry: u64, now: u64) -> Result<Slot, Error> {
+        let rights = Rights(u32::try_from(rights).map_err(|_| Error::BadArgument)?);
+        if !source.rights.contains(rights) {
+            return Err(Error::NotNarrower);
+        }
+        let expiry = match (source.expiry, expiry) {
+            (old, 0) => old,
+            (0, new) => new,
+            (old, new) if new <= old => new,
+            _ => return Err(Error::NotNarrower),
+        };
+        if expiry != 0 && expiry <= now {
+            return Err(Error::BadArgument);
+        }
+        let mut slot = Slot { rights, expiry, mapper: AgentId::KERNEL, ..*source };
+        if matches!(slot.kind, Kind::Frame | Kind::Device) {
+            slot.word = 0;
+        }
+        Ok(slot)
+    }
+
+    /// A capability of any kind that has these rights.
+    pub(super) fn any_capability(
+        &mut self,
+        machine: &M,
+        me: u16,
+        handle: u64,
+        rights: Rights,
+        now: u64,
+    ) -> Result<(SlotHandle, Slot), Error> {
+        let handle = SlotHandle(u32::try_from(handle).map_err(|_| Error::NoCapability)?);
+        let slot = self.agents[me].slots.get(handle)?;
+        slot.validate(machine, now)?;
+        if !slot.rights.contains(rights) {
+            return Err(Error::MissingRight);
+        }
+        Ok((handle, *slot))
+    }
+
+    pub(super) fn cap_derive(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let (_, source) = self.any_capability(machine, me, self.arg(me, 9), Rights::DERIVE, now)?;
+        let mut slot = Self::narrow(&source, self.arg(me, 0), self.arg(me, 1), now)?;
+        let (first, count) = (self.arg(me, 2), self.arg(me, 3));
+        if count != 0 {
+            let (base, length) = source.range();
+            if !source.is_range() {
+                return Err(Error::WrongKind);
+            }
+            if first.checked_add(count).is_none_or(|end| end > length) {
+                return Err(Error::NotNarrower);
+            }
+            slot.object = Slot::pack_range(slot.kind, base + first, count);
+        } else if first != 0 {
+            return Err(Error::BadArgument);
+        }
+        self.reserve_slots(machine, me, 1)?;
+        self.attach_node(machine, me, Some((source.node, source.root)), &mut slot)?;
+        let handle = self.place(me, slot);
+        self.set_arg(me, 0, handle.0 as u64);
+        Ok(Done::Return)
+    }
+
+    pub(super) fn cap_grant(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let target = self.capability(machine, me, self.arg(me, 9), Kind::Agent, Rights::CONTROL, now)?;
+        let (handle, source) = self.any_capability(machine, me, self.arg(me, 0), Rights::GRANT, now)?;
+        let transfer = Transfer::from_number(self.arg(me, 3)).ok_or(Error::BadArgument)?;
+        let wanted = u16::try_from(self.arg(me, 4)).map_err(|_| Error::BadArgument)?;
+        let mut slot = Self::narrow(&source, self.arg(me, 1), self.arg(me, 2), now)?;
+        let to = self.agents.find(target.agent()).ok_or(Error::PeerDied)?;
+        if to == me && transfer == Transfer::Move {
+            return Err(Error::BadArgument);
+        }
+        if transfer == Transfer::Derive && !source.rights.contains(Rights::DERIVE) {
+            return Err(Error::MissingRight);
+        }
+        let objects = &mut self.ledger.objects;
+        let agent = &mut self.agents[to];
+        let index = match wanted {
+            0 => agent.slots.reserve(machine, &mut agent.pools[0], objects)?,
+            index => {
+                agent.slots.reserve_at(machine, &mut agent.pools[0], objects, index)?;
+                index
+            }
+        };
+        match transfer {
+            Transfer::Copy => cap::refer(machine, slot.node),
+            Transfer::Move => {
+                self.unmap_slot(machine, me, handle.index());
+                self.agents[me].slots.clear(handle.index());
+            }
+            Transfer::Derive => self.attach_node(machine, me, Some((source.node, source.root)), &mut slot)?,
+        }
+        let handle = self.agents[to].slots.fill(index, slot);
+        self.set_arg(me, 0, handle.0 as u64);
+        Ok(Done::Return)
+    }
+
+    pub(super) fn cap_drop(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let handle = SlotHandle(u32::try_from(self.arg(me, 9)).map_err(|_| Error::NoCapability)?);
+        self.agents[me].slots.get(handle)?;
+        if handle.index() == SLOT_SELF {
+            return Err(Error::BadArgument);
+        }
+        self.drop_slot(machine, me, handle.index(), now);
+        Ok(Done::Return)
+    }
+
+    pub(super) fn cap_revoke(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let (_, slot) = self.any_capability(machine, me, self.arg(me, 9), Rights::REVOKE, now)?;
+        let bits = self.arg(me, 0);
+        cap::revoke(machine, slot.node, slot.root);
+        self.agents[me].succeed();
+        if Self::is_mapped(machine, slot.root) {
+            self.agents[me].work = Some(Work::Unmap { root: slot.root, agent: 1, slot: 1, bits });
+        } else if bits != 0 {
+            self.raise(me, bits, now);
+        }
+        Ok(Done::Leave)
+    }
+
+    pub(super) fn cap_check(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let rights = Rights(u32::try_from(self.arg(me, 0)).map_err(|_| Error::BadArgument)?);
+        let (_, slot) = self.any_capability(machine, me, self.arg(me, 9), rights, now)?;
+        let x = &mut self.agents[me].registers.x;
+        (x[0], x[1], x[2]) = (slot.kind as u64, slot.rights.0 as u64, slot.expiry);
+        Ok(Done::Return)
+    }
+
+    pub(super) fn watch(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let (_, slot) = self.any_capability(machine, me, self.arg(me, 9), Rights::NONE, now)?;
+        let bits = self.arg(me, 0);
+        if bits == 0 {
+            return Err(Error::BadArgument);
+        }
+        let my_id = self.agents[me].id;
+        match slot.kind {
+            Kind::Agent => {
+                if !slot.rights.contains(Rights::WATCH) {
+                    return Err(Error::MissingRight);
+                }
+                let target = self.agents.find(slot.agent()).ok_or(Error::PeerDied)?;
+                let watchers = &mut self.agents[target].watchers;
+                let place =
+                    watchers.iter().position(|watcher| watcher.0 == my_id).or_else(|| watchers.iter().position(|w| w.0.is_kernel()));
+                watchers[place.ok_or(Error::LimitReached)?] = (my_id, bits);
+                Ok(Done::Return)
+            }
+            Kind::Service if slot.agent() == my_id => {
+                let node = cap::live(machine, slot.node).ok_or(Error::Revoked)?;
+                if node.owner() != my_id {
+                    return Err(Error::MissingRight);
+                }
+                node.payload.store(bits, Ordering::Relaxed);
+                Ok(Done::Return)
+            }
+            _ => Err(Error::WrongKind),
+        }
+    }
+
+    pub(super) fn irq_bind(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let line = self.irq_line(machine, me, now)?;
+        let bits = self.arg(me, 1);
+        if bits == 0 {
+            return Err(Error::BadArgument);
+        }
+        let my_id = self.agents[me].id;
+        let binding = &mut self.bindings[line as usize];
+        if !binding.agent.is_kernel() && binding.agent != my_id {
+            return Err(Error::Busy);
+        }
+        (binding.agent, binding.bits, binding.masked) = (my_id, bits, false);
+        machine.line(line, true);
+        Ok(Done::Return)
+    }
+
+    pub(super) fn irq_ack(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let line = self.irq_line(machine, me, now)?;
+        let my_id = self.agents[me].id;
+        let binding = &mut self.bindings[line as usize];
+        if binding.agent != my_id {
+            return Err(Error::WrongState);
+        }
+        if core::mem::take(&mut binding.masked) {
+            machine.line(line, true);
+        }
+        Ok(Done::Return)
+    }
+
+    fn irq_line(&mut self, machine: &M, me: u16, now: u64) -> Result<u32, Error> {
+        let slot = self.capability(machine, me, self.arg(me, 9), Kind::Irq, Rights::BIND, now)?;
+        let (first, count) = slot.range();
+        let line = self.arg(me, 0);
+        if line >= count {
+            return Err(Error::BadArgument);
+        }
+        let line = first + line;
+        if line as usize >= self.bindings.len() { Err(Error::BadArgument) } else { Ok(line as u32) }
+    }
+}

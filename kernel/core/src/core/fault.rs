@@ -1,0 +1,187 @@
+//! Faults: an agent's exception becomes a page, a jump into its own handler, or a message to its supervisor. Never a kernel panic.
+
+use aios_abi::Error;
+use aios_abi::id::MessageId;
+use aios_abi::limits::{PAGE_SIZE, USER_BASE, USER_END};
+use aios_abi::message::{Fault, FaultCause};
+
+use super::{Core, Done, Outcome};
+use crate::agent::{Handler, Outgoing, State};
+use crate::machine::Machine;
+
+/// Words that a handler of an agent's own faults finds: `x0`–`x30`, SP, PC, PSTATE, ESR, FAR.
+const SAVED_WORDS: usize = 36;
+/// Longest text of a panic, bytes.
+const PANIC_TEXT: u64 = 256;
+/// The bits of `PSTATE` that an agent may set: N, Z, C, V.
+const PSTATE_FLAGS: u64 = 0xf000_0000;
+/// Bytes of a fault's words; text behind them goes to the receiver's buffer.
+const FAULT_BYTES: u32 = 64;
+
+/// An exception as the edge saw it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Exception {
+    /// What it was.
+    pub cause: FaultCause,
+    /// `ESR_EL1`.
+    pub syndrome: u64,
+    /// `FAR_EL1`, or 0.
+    pub address: u64,
+}
+
+impl<M: Machine> Core<M> {
+    /// The current agent caused an exception.
+    pub fn fault(&mut self, machine: &mut M, exception: Exception, now: u64) {
+        let me = self.current;
+        let mut exception = exception;
+        if exception.cause == FaultCause::DataUnmapped {
+            match self.populate(machine, me, exception.address) {
+                Ok(()) => return,
+                Err(Error::NoMemory) => exception.cause = FaultCause::OutOfMemory,
+                Err(_) => {}
+            }
+        }
+        self.agents[me].counters.faults += 1;
+        let own = matches!(exception.cause, FaultCause::DataUnmapped | FaultCause::DataPermission | FaultCause::Undefined);
+        if own && self.enter_handler(machine, me, exception).is_ok() {
+            return;
+        }
+        self.report(machine, me, exception, now);
+    }
+
+    /// Stops an agent and tells its supervisor.
+    fn report(&mut self, machine: &mut M, me: u16, exception: Exception, now: u64) {
+        // What the message says is kept where the agent doesn't need it: nothing of a stopped agent's registers is changed.
+        self.agents[me].fault = (exception.cause as u16, exception.syndrome, exception.address);
+        let (supervisor, badge) = self.agents[me].supervisor;
+        let Some(supervisor) = self.agents.find(supervisor) else {
+            self.condemn(me, now);
+            return;
+        };
+        let message = self.fault_message(me);
+        self.queue_fault(me, supervisor, Outgoing { message, badge, rights: 0 });
+        self.undecided = true;
+        self.hand_fault(machine, me, supervisor, now);
+    }
+
+    /// Writes the fault of `from` into the registers of its supervisor, and the text of a panic into its buffer.
+    pub(super) fn deliver_fault(&mut self, machine: &mut M, from: u16, to: u16, room: u32) {
+        let agent = &self.agents[from];
+        let outgoing = agent.outgoing;
+        let (cause, syndrome, address) = agent.fault;
+        let registers = &agent.registers;
+        let fault = Fault {
+            agent: agent.id.0,
+            cause,
+            syndrome,
+            address,
+            pc: registers.pc,
+            sp: registers.sp,
+            lr: registers.x[30],
+            pstate: registers.pstate,
+        };
+        let mut length = FAULT_BYTES;
+        if cause == FaultCause::Panic as u16 {
+            let (text, wanted) = (registers.x[2], registers.x[3].min(PANIC_TEXT).min(room as u64));
+            let target = self.agents[to].registers.x[11];
+            if wanted != 0 && self.copy_user(machine, (from, text), (to, target), wanted).is_ok() {
+                length += wanted as u32;
+            }
+        }
+        self.agents[to].registers.x[..8].copy_from_slice(&fault.encode());
+        self.announce_fault(to, length, outgoing);
+    }
+
+    pub(super) fn exit(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let cause = match self.arg(me, 1) {
+            0 => FaultCause::Exit,
+            1 => FaultCause::Panic,
+            _ => return Err(Error::BadArgument),
+        };
+        let syndrome = self.arg(me, 0);
+        self.report(machine, me, Exception { cause, syndrome, address: 0 }, now);
+        Ok(Done::Leave)
+    }
+
+    pub(super) fn fault_handler_set(&mut self, me: u16) -> Outcome {
+        let [entry, first, end, stack, save] = [0, 1, 2, 3, 4].map(|i| self.arg(me, i));
+        if entry != 0 {
+            let in_user = |address: u64| (USER_BASE..USER_END).contains(&address);
+            if !in_user(entry) || !entry.is_multiple_of(4) || first > end || !stack.is_multiple_of(16) {
+                return Err(Error::BadArgument);
+            }
+            if !in_user(save) || !save.is_multiple_of(8) || save % PAGE_SIZE as u64 > (PAGE_SIZE - SAVED_WORDS * 8) as u64 {
+                return Err(Error::BadAddress);
+            }
+        }
+        self.agents[me].handler = Handler { entry, first, end, stack, save, active: false };
+        Ok(Done::Return)
+    }
+
+    /// Lets an agent's own handler have a fault of the code that it is for. A fault inside the handler goes to the supervisor.
+    fn enter_handler(&mut self, machine: &mut M, me: u16, exception: Exception) -> Result<(), Error> {
+        let handler = self.agents[me].handler;
+        let pc = self.agents[me].registers.pc;
+        if handler.entry == 0 || handler.active || !(handler.first..handler.end).contains(&pc) {
+            return Err(Error::WrongState);
+        }
+        let place = self.reach(machine, me, handler.save, true)?;
+        let registers = &self.agents[me].registers;
+        let tail = [registers.sp, registers.pc, registers.pstate, exception.syndrome, exception.address];
+        for (i, &word) in registers.x.iter().chain(&tail).enumerate() {
+            machine.write(place + i as u64 * 8, word);
+        }
+        let agent = &mut self.agents[me];
+        agent.handler.active = true;
+        agent.registers.pc = handler.entry;
+        agent.registers.sp = handler.stack;
+        Ok(())
+    }
+
+    /// Goes back from an agent's own handler to where the stored registers say.
+    fn leave_handler(&mut self, machine: &mut M, me: u16) -> Outcome {
+        let handler = self.agents[me].handler;
+        if !handler.active {
+            return Err(Error::WrongState);
+        }
+        let place = self.reach(machine, me, handler.save, false)?;
+        let word = |i: usize| machine.read(place + i as u64 * 8);
+        let (sp, pc, pstate) = (word(31), word(32), word(33));
+        if pc >= USER_END || !pc.is_multiple_of(4) {
+            return Err(Error::BadAddress);
+        }
+        let x = core::array::from_fn(word);
+        let agent = &mut self.agents[me];
+        agent.handler.active = false;
+        (agent.registers.x, agent.registers.sp, agent.registers.pc, agent.registers.pstate) = (x, sp, pc, pstate & PSTATE_FLAGS);
+        Ok(Done::Leave)
+    }
+
+    pub(super) fn fault_reply(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let message = MessageId(self.arg(me, 9));
+        if message == MessageId::NONE {
+            return self.leave_handler(machine, me);
+        }
+        let (verdict, pc) = (self.arg(me, 0), self.arg(me, 1));
+        let faulted = message.sender_slot();
+        let my_id = self.agents[me].id;
+        let known = self.agents.get(faulted).is_some_and(|agent| agent.state == State::Faulted(my_id) && agent.outgoing.message == message);
+        if !known {
+            return Err(Error::NoSuchMessage);
+        }
+        match verdict {
+            0 => {}
+            1 if pc < USER_END && pc.is_multiple_of(4) => self.agents[faulted].registers.pc = pc,
+            1 => return Err(Error::BadAddress),
+            2 => {
+                self.agents[me].succeed();
+                self.condemn(faulted, now);
+                return Ok(Done::Leave);
+            }
+            _ => return Err(Error::BadArgument),
+        }
+        self.unlink_from_peer(faulted, my_id);
+        self.resume(faulted, now);
+        Ok(Done::Return)
+    }
+}

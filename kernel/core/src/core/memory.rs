@@ -1,0 +1,318 @@
+//! Memory calls: frames, mappings, agent memory; and the long work that they leave behind.
+
+use core::sync::atomic::Ordering;
+
+use aios_abi::Error;
+use aios_abi::id::AgentId;
+use aios_abi::limits::{AGENT_MEM_BASE, AGENT_MEM_END, FRAME_PAGES, PAGE_SIZE, USER_BASE, USER_END};
+use aios_abi::rights::{Kind, Rights};
+
+use super::{Core, Done, Outcome};
+use crate::agent::{State, Work};
+use crate::cap::{self, Slot};
+use crate::machine::Machine;
+use crate::pool::Pool;
+use crate::space::{Access, Leaf, MapError, MemoryType, Owner, RegionError, TableBudget};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+/// Pages that one `PageMap` maps: what is reached without a preemption point.
+const MAP_PAGES: u64 = 128;
+
+/// Page tables paid by an agent's pool.
+pub(super) struct Tables<'a> {
+    pool: &'a mut Pool,
+    count: &'a mut u64,
+}
+
+impl<'a> Tables<'a> {
+    pub(super) fn new(pool: &'a mut Pool, count: &'a mut u64) -> Self {
+        Self { pool, count }
+    }
+}
+
+impl TableBudget for Tables<'_> {
+    fn take(&mut self) -> bool {
+        let paid = self.pool.take(1).is_ok();
+        *self.count += paid as u64;
+        paid
+    }
+    fn give(&mut self) {
+        self.pool.give(1);
+        *self.count -= 1;
+    }
+}
+
+/// What a caller hears when a page can't be mapped.
+pub(super) fn map_error(error: MapError) -> Error {
+    match error {
+        MapError::NoSpace => Error::WrongState,
+        MapError::BadAddress | MapError::BadLeaf => Error::BadAddress,
+        MapError::AlreadyMapped => Error::AlreadyMapped,
+        MapError::NotMapped => Error::NotMapped,
+        MapError::NoQuota | MapError::NoMemory => Error::NoMemory,
+    }
+}
+
+/// Where a slot's pages are mapped, as the slot keeps it: the address, and the mapper's incarnation in the low bits.
+fn mapping_word(address: u64, incarnation: u32) -> u64 {
+    address | (incarnation as u64 & 0xfff)
+}
+
+impl<M: Machine> Core<M> {
+    /// Physical address behind a user address, for a kernel access on behalf of the agent. A page that is to come on first touch comes.
+    #[inline]
+    pub(super) fn reach(&mut self, machine: &mut M, slot: u16, address: u64, write: bool) -> Result<u64, Error> {
+        let leaf = match self.agents[slot].space.translate(machine, address) {
+            Some(leaf) => leaf,
+            None => {
+                self.populate(machine, slot, address)?;
+                self.agents[slot].space.translate(machine, address).ok_or(Error::BadAddress)?
+            }
+        };
+        let allowed = !write || leaf.access == Access::ReadWrite;
+        if allowed && leaf.kind == MemoryType::Normal { Ok(leaf.pa + address % PAGE) } else { Err(Error::BadAddress) }
+    }
+
+    /// Brings in the page of agent memory at `address`.
+    pub(super) fn populate(&mut self, machine: &mut M, slot: u16, address: u64) -> Result<(), Error> {
+        let agent = &mut self.agents[slot];
+        agent.regions.find(address).ok_or(Error::BadAddress)?;
+        agent.pools[0].take(1)?;
+        let Some(pa) = machine.alloc(1) else {
+            agent.pools[0].give(1);
+            return Err(Error::NoMemory);
+        };
+        let mut tables = Tables::new(&mut agent.pools[0], &mut self.ledger.tables);
+        let leaf = Leaf { pa, access: Access::ReadWrite, kind: MemoryType::Normal, owner: Owner::Private };
+        match agent.space.map(machine, address & !(PAGE - 1), leaf, &mut tables) {
+            Ok(()) => {
+                self.ledger.memory += 1;
+                Ok(())
+            }
+            Err(error) => {
+                machine.free(pa, 1);
+                agent.pools[0].give(1);
+                Err(map_error(error))
+            }
+        }
+    }
+
+    pub(super) fn frame_alloc(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let payer = self.capability(machine, me, self.arg(me, 9), Kind::Pool, Rights::SPEND, now)?;
+        let pages = self.arg(me, 0);
+        let (owner, pool) = self.pool_of(&payer)?;
+        if owner != me {
+            return Err(Error::MissingRight);
+        }
+        if pages == 0 || pages > FRAME_PAGES {
+            return Err(Error::BadArgument);
+        }
+        self.reserve_slots(machine, me, 1)?;
+        let mut slot = Slot { kind: Kind::Frame, rights: Rights::ALL, ..Slot::EMPTY };
+        self.agents[me].pools[pool].take(pages)?;
+        let Some(address) = machine.alloc(pages) else {
+            self.agents[me].pools[pool].give(pages);
+            return Err(Error::NoMemory);
+        };
+        slot.object = Slot::pack_range(Kind::Frame, address >> 12, pages);
+        if let Err(error) = self.attach_node(machine, me, None, &mut slot) {
+            machine.free(address, pages);
+            self.agents[me].pools[pool].give(pages);
+            return Err(error);
+        }
+        if let Some(node) = cap::live(machine, slot.node) {
+            node.payload.store(address >> 12 | (pool as u64) << 48, Ordering::Relaxed);
+            node.extent.store(pages, Ordering::Relaxed);
+        }
+        self.ledger.frames += pages;
+        let handle = self.place(me, slot);
+        let x = &mut self.agents[me].registers.x;
+        (x[0], x[1]) = (handle.0 as u64, address);
+        Ok(Done::Return)
+    }
+
+    pub(super) fn page_map(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let handle = aios_abi::SlotHandle(u32::try_from(self.arg(me, 9)).map_err(|_| Error::NoCapability)?);
+        let (agent, address, wanted) = (self.arg(me, 0), self.arg(me, 1), self.arg(me, 2));
+        let slot = self.agents[me].slots.get(handle)?;
+        let kind = match slot.kind {
+            Kind::Frame => MemoryType::Normal,
+            Kind::Device => MemoryType::Device,
+            _ => return Err(Error::WrongKind),
+        };
+        slot.validate(machine, now)?;
+        let slot = *slot;
+        let wanted = Rights(u32::try_from(wanted).map_err(|_| Error::BadArgument)?);
+        if wanted.contains(Rights::WRITE.or(Rights::EXECUTE)) {
+            return Err(Error::WritableCode);
+        }
+        let access = Access::from_rights(wanted).ok_or(Error::BadArgument)?;
+        if !slot.rights.contains(access.rights()) || (kind == MemoryType::Device && access == Access::ReadExecute) {
+            return Err(Error::MissingRight);
+        }
+        let target = match agent {
+            0 => me,
+            handle => {
+                let target = self.capability(machine, me, handle, Kind::Agent, Rights::CONTROL, now)?;
+                self.agents.find(target.agent()).ok_or(Error::PeerDied)?
+            }
+        };
+        let (first, pages) = slot.range();
+        let end = address.checked_add(pages * PAGE).ok_or(Error::BadAddress)?;
+        let in_window = address < AGENT_MEM_END && end > AGENT_MEM_BASE;
+        if !address.is_multiple_of(PAGE) || address < USER_BASE || end > USER_END || in_window {
+            return Err(Error::BadAddress);
+        }
+        if pages > MAP_PAGES {
+            return Err(Error::BadArgument);
+        }
+        if self.mapping(&slot).is_some() {
+            return Err(Error::Busy);
+        }
+        for page in 0..pages {
+            let agent = &mut self.agents[target];
+            let mut tables = Tables::new(&mut agent.pools[0], &mut self.ledger.tables);
+            let leaf = Leaf { pa: (first + page) << 12, access, kind, owner: Owner::Shared };
+            if let Err(error) = agent.space.map(machine, address + page * PAGE, leaf, &mut tables) {
+                self.unmap_pages(machine, target, address, page);
+                return Err(map_error(error));
+            }
+        }
+        let (id, incarnation) = (self.agents[target].id, self.agents[target].incarnation);
+        let stale = !slot.mapper.is_kernel();
+        if let Ok(slot) = self.agents[me].slots.get(handle) {
+            slot.mapper = id;
+            slot.word = mapping_word(address, incarnation);
+        }
+        if !stale {
+            self.count_mapping(machine, slot.root, true);
+        }
+        Ok(Done::Return)
+    }
+
+    fn unmap_pages(&mut self, machine: &mut M, agent: u16, address: u64, pages: u64) {
+        for page in 0..pages {
+            let agent = &mut self.agents[agent];
+            let mut tables = Tables::new(&mut agent.pools[0], &mut self.ledger.tables);
+            let _ = agent.space.unmap(machine, address + page * PAGE, &mut tables);
+        }
+    }
+
+    /// Where a frame or device capability is mapped: agent and address. `None` if it isn't, or isn't any more.
+    pub(super) fn mapping(&self, slot: &Slot) -> Option<(u16, u64)> {
+        if slot.mapper.is_kernel() {
+            return None;
+        }
+        let agent = self.agents.get(slot.mapper.slot())?;
+        let current = agent.id == slot.mapper && agent.incarnation as u64 & 0xfff == slot.word & 0xfff;
+        current.then_some((slot.mapper.slot(), slot.word & !(PAGE - 1)))
+    }
+
+    /// Removes the mapping that was made through a slot, if there is one.
+    pub(super) fn unmap_slot(&mut self, machine: &mut M, holder: u16, index: u16) {
+        let Some(&slot) = self.agents[holder].slots.look(index) else { return };
+        if !matches!(slot.kind, Kind::Frame | Kind::Device) || slot.mapper.is_kernel() {
+            return;
+        }
+        // An agent whose address space is being taken apart has no mapping left that anybody could use.
+        if let Some((agent, address)) = self.mapping(&slot)
+            && self.agents[agent].state != State::Dying
+            && self.agents[agent].reap.phase == 0
+        {
+            self.unmap_pages(machine, agent, address, slot.range().1);
+        }
+        self.count_mapping(machine, slot.root, false);
+        if let Some(slot) = self.agents[holder].slots.at(index) {
+            slot.mapper = AgentId::KERNEL;
+            slot.word = 0;
+        }
+    }
+
+    pub(super) fn page_unmap(&mut self, machine: &mut M, me: u16, _now: u64) -> Outcome {
+        let handle = aios_abi::SlotHandle(u32::try_from(self.arg(me, 9)).map_err(|_| Error::NoCapability)?);
+        let slot = *self.agents[me].slots.get(handle)?;
+        if !matches!(slot.kind, Kind::Frame | Kind::Device) {
+            return Err(Error::WrongKind);
+        }
+        if self.mapping(&slot).is_none() {
+            return Err(Error::NotMapped);
+        }
+        self.unmap_slot(machine, me, handle.index());
+        Ok(Done::Return)
+    }
+
+    pub(super) fn mem_alloc(&mut self, me: u16) -> Outcome {
+        let (bytes, demand) = (self.arg(me, 0), self.arg(me, 1));
+        if bytes == 0 || bytes > aios_abi::limits::AGENT_MEMORY || demand > 1 {
+            return Err(Error::BadArgument);
+        }
+        let pages = bytes.div_ceil(PAGE);
+        let agent = &mut self.agents[me];
+        if demand == 0 && pages > agent.pools[0].left() {
+            return Err(Error::NoMemory);
+        }
+        let region = agent.regions.allocate(pages, demand == 1).map_err(|error| match error {
+            RegionError::Empty => Error::BadArgument,
+            RegionError::OverLimit | RegionError::Full => Error::LimitReached,
+        })?;
+        agent.registers.x[0] = region.va;
+        agent.succeed();
+        if demand == 0 {
+            agent.work = Some(Work::Populate { base: region.va, next: region.va, end: region.end() });
+        }
+        Ok(Done::Leave)
+    }
+
+    pub(super) fn mem_free(&mut self, me: u16) -> Outcome {
+        let base = self.arg(me, 0);
+        let agent = &mut self.agents[me];
+        let region = agent.regions.find(base).filter(|region| region.va == base).ok_or(Error::BadAddress)?;
+        agent.succeed();
+        agent.work = Some(Work::Vacate { next: base, end: region.end(), error: None });
+        Ok(Done::Leave)
+    }
+
+    /// One bounded step of an agent's long work.
+    pub(super) fn work_step(&mut self, machine: &mut M, me: u16, now: u64) {
+        let Some(work) = self.agents[me].work else { return };
+        self.agents[me].work = match work {
+            Work::Populate { base, next, end } if next < end => match self.populate(machine, me, next) {
+                Ok(()) => Some(Work::Populate { base, next: next + PAGE, end }),
+                Err(error) => Some(Work::Vacate { next: base, end, error: Some(error) }),
+            },
+            Work::Populate { .. } => None,
+            Work::Vacate { next, end, error } if next < end => {
+                self.vacate(machine, me, next);
+                Some(Work::Vacate { next: next + PAGE, end, error })
+            }
+            Work::Vacate { end, error, .. } => {
+                let agent = &mut self.agents[me];
+                let _ = agent.regions.find(end - PAGE).and_then(|region| agent.regions.remove(region.va));
+                if let Some(error) = error {
+                    agent.fail(error);
+                }
+                None
+            }
+            Work::Unmap { root, agent, slot, bits } => match self.unmap_void(machine, root, agent, slot, false) {
+                Some((agent, slot)) => Some(Work::Unmap { root, agent, slot, bits }),
+                None => {
+                    if bits != 0 {
+                        self.raise(me, bits, now);
+                    }
+                    None
+                }
+            },
+        };
+    }
+
+    /// Takes back the page of agent memory at `address`, if it ever came.
+    fn vacate(&mut self, machine: &mut M, me: u16, address: u64) {
+        let agent = &mut self.agents[me];
+        let mut tables = Tables::new(&mut agent.pools[0], &mut self.ledger.tables);
+        if let Some(leaf) = agent.space.unmap(machine, address, &mut tables) {
+            machine.free(leaf.pa, 1);
+            agent.pools[0].give(1);
+            self.ledger.memory -= 1;
+        }
+    }
+}

@@ -1,0 +1,604 @@
+//! Events in, decisions out: one value that owns all agents of one processor core.
+//!
+//! The edge saves the registers of the interrupted agent into its block, calls one of [`Core::syscall`], [`Core::fault`], [`Core::interrupt`]
+//! or [`Core::tick`] with the time read once at entry, and then asks [`Core::next`] whom to run. Every call has two halves: *decode*, which may
+//! fail and changes nothing, and *apply*, which can't fail for the user's reasons.
+//!
+//! **Lending.** What the scheduler orders are scheduling *contexts*, one per agent. An agent that waits for a reply leaves its context where it is:
+//! the context then runs whoever stands at the end of the chain of calls. So a call and its reply touch no queue, a server's work is charged to
+//! the agent that asked, and an urgent caller makes the server urgent. A server that can run without anybody's help (after a timeout, a notification,
+//! the death of its caller) runs in its own context.
+
+mod agents;
+mod boot;
+mod caps;
+mod fault;
+mod inspect;
+mod ipc;
+mod memory;
+mod pqc;
+mod reap;
+mod token;
+
+use aios_abi::id::{AgentId, SlotHandle};
+use aios_abi::limits::{AGENTS, IRQS};
+use aios_abi::rights::{Kind, Rights};
+use aios_abi::{Call, Error};
+
+pub use boot::{InitImage, InitSegment};
+pub use fault::Exception;
+pub use token::KEY_SIZE;
+
+use crate::agent::{Agent, State};
+use crate::cap::Slot;
+use crate::machine::Machine;
+use crate::pool::{Ledger, Pool};
+use crate::sched::{Contexts, Sc, Scheduler};
+use crate::timers::{TimerContexts, TimerLinks, Timers};
+
+/// Timer of an agent: the deadline of its blocking call.
+const TIMER_WAIT: u8 = 0;
+/// Timer of an agent: what it asked for with `TimerSet`.
+const TIMER_USER: u8 = 1;
+/// Timer of an agent: the next deadline of its PQC operations.
+const TIMER_PQC: u8 = 2;
+
+/// How a call ended that did not fail.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Done {
+    /// The caller goes on; its status is "done".
+    Return,
+    /// The caller's registers are right already, or will be when what it waits for comes.
+    Leave,
+}
+
+type Outcome = Result<Done, Error>;
+
+/// Whom to run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub enum Next {
+    /// This agent.
+    Run(u16),
+    /// Nobody: wait for an interrupt.
+    Idle,
+    /// An interrupt waits: take it, then ask again.
+    Interrupted,
+    /// The first agent is gone; there is nothing left to do.
+    Halt,
+}
+
+/// Who gets an interrupt line.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Binding {
+    /// The agent; the kernel's id if the line is free.
+    pub agent: AgentId,
+    /// Bits to raise.
+    pub bits: u64,
+    /// Times it fired.
+    pub count: u64,
+    /// It waits for `IrqAck`.
+    pub masked: bool,
+}
+
+/// Counters for people.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct CoreCounters {
+    /// Switches from one agent to another.
+    pub switches: u64,
+    /// Calls served.
+    pub calls: u64,
+    /// Interrupts taken.
+    pub interrupts: u64,
+    /// Time without anything to run, ns.
+    pub idle_ns: u64,
+    /// Time charged to agents that are gone, ns.
+    pub gone_ns: u64,
+}
+
+/// Facts about this core and machine that only people want to know.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Facts {
+    /// Number of this core.
+    pub core: u64,
+    /// `MPIDR_EL1`.
+    pub mpidr: u64,
+    /// `MIDR_EL1`.
+    pub midr: u64,
+    /// When this core came up, ns.
+    pub up_ns: u64,
+    /// Pages of RAM in the machine.
+    pub total: u64,
+    /// Pages that firmware and device tree keep.
+    pub reserved: u64,
+    /// Pages of kernel image and stage0.
+    pub kernel: u64,
+    /// Pages of boot bundle and device tree.
+    pub bundle: u64,
+    /// Pages of the kernel's own tables and per-core memory.
+    pub kernel_tables: u64,
+    /// Pages that are not RAM: the largest physical page number plus one that an agent may map as device memory.
+    pub device_pages: u64,
+}
+
+/// The agents of a core, by agent-table slot.
+pub struct Agents<M: Machine>([Option<M::Page<Agent<M>>>; AGENTS]);
+
+impl<M: Machine> Agents<M> {
+    const EMPTY: Self = Self([const { None }; AGENTS]);
+
+    /// The agent at a slot, if there is one.
+    pub fn get(&self, slot: u16) -> Option<&Agent<M>> {
+        self.0.get(slot as usize)?.as_deref()
+    }
+
+    /// The agent at a slot, if there is one.
+    pub fn get_mut(&mut self, slot: u16) -> Option<&mut Agent<M>> {
+        self.0.get_mut(slot as usize)?.as_deref_mut()
+    }
+
+    /// Where the agent with this id is, unless it is gone or going.
+    #[inline]
+    pub fn find(&self, id: AgentId) -> Option<u16> {
+        let agent = self.get(id.slot())?;
+        (agent.id == id && agent.state != State::Dying).then_some(id.slot())
+    }
+
+    /// Two different agents at once.
+    fn pair(&mut self, a: u16, b: u16) -> (&mut Agent<M>, &mut Agent<M>) {
+        let [a, b] = self.0.get_disjoint_mut([a as usize, b as usize]).expect("two different agents");
+        (a.as_deref_mut().expect("agent is there"), b.as_deref_mut().expect("agent is there"))
+    }
+}
+
+impl<M: Machine> core::ops::Index<u16> for Agents<M> {
+    type Output = Agent<M>;
+    fn index(&self, slot: u16) -> &Agent<M> {
+        self.get(slot).expect("slots that the kernel itself keeps name agents")
+    }
+}
+
+impl<M: Machine> core::ops::IndexMut<u16> for Agents<M> {
+    fn index_mut(&mut self, slot: u16) -> &mut Agent<M> {
+        self.get_mut(slot).expect("slots that the kernel itself keeps name agents")
+    }
+}
+
+impl<M: Machine> Contexts for Agents<M> {
+    fn sc(&self, slot: u16) -> &Sc {
+        &self[slot].sc
+    }
+    fn sc_mut(&mut self, slot: u16) -> &mut Sc {
+        &mut self[slot].sc
+    }
+}
+
+impl<M: Machine> TimerContexts for Agents<M> {
+    fn timers(&self, slot: u16) -> &TimerLinks {
+        &self[slot].timers
+    }
+    fn timers_mut(&mut self, slot: u16) -> &mut TimerLinks {
+        &mut self[slot].timers
+    }
+}
+
+/// The state of one processor core.
+pub struct Core<M: Machine> {
+    /// Its agents.
+    pub agents: Agents<M>,
+    /// Facts for people.
+    pub facts: Facts,
+    /// Counters for people.
+    pub counters: CoreCounters,
+    sched: Scheduler,
+    timers: Timers,
+    /// Agent that runs; 0 is none.
+    current: u16,
+    /// Context that pays for it; 0 is none.
+    context: u16,
+    /// Time up to which somebody paid.
+    paid_ns: u64,
+    /// When to decide again at the latest.
+    until_ns: u64,
+    /// The decision who runs is out of date.
+    undecided: bool,
+    /// The time at which the hardware timer goes off.
+    timer_ns: u64,
+    /// The timers changed since then.
+    timer_stale: bool,
+    /// Last message counter.
+    messages: u64,
+    /// First agent to clear away; 0 is none.
+    dying: u16,
+    /// Agents alive.
+    alive: u64,
+    bindings: [Binding; IRQS],
+    pqc_server: (AgentId, u64, u32),
+    ledger: Ledger,
+    /// The pool from which init's quota came: all free memory at boot.
+    root: Pool,
+    key: Option<[u8; KEY_SIZE]>,
+}
+
+impl<M: Machine> Core<M> {
+    /// A core without agents.
+    pub const EMPTY: Self = Self {
+        agents: Agents::EMPTY,
+        facts: Facts {
+            core: 0,
+            mpidr: 0,
+            midr: 0,
+            up_ns: 0,
+            total: 0,
+            reserved: 0,
+            kernel: 0,
+            bundle: 0,
+            kernel_tables: 0,
+            device_pages: 0,
+        },
+        counters: CoreCounters { switches: 0, calls: 0, interrupts: 0, idle_ns: 0, gone_ns: 0 },
+        sched: Scheduler::EMPTY,
+        timers: Timers::EMPTY,
+        current: 0,
+        context: 0,
+        paid_ns: 0,
+        until_ns: 0,
+        undecided: true,
+        timer_ns: u64::MAX,
+        timer_stale: true,
+        messages: 0,
+        dying: 0,
+        alive: 0,
+        bindings: [const { Binding { agent: AgentId::KERNEL, bits: 0, count: 0, masked: false } }; IRQS],
+        pqc_server: (AgentId::KERNEL, 0, 0),
+        ledger: Ledger { objects: 0, tables: 0, frames: 0, memory: 0 },
+        root: Pool::NONE,
+        key: None,
+    };
+
+    /// The agent that runs; 0 is none.
+    pub fn current(&self) -> u16 {
+        self.current
+    }
+
+    /// Serves the call of the current agent.
+    pub fn syscall(&mut self, machine: &mut M, now: u64) {
+        let me = self.current;
+        self.counters.calls += 1;
+        let outcome = match Call::from_number(self.agents[me].registers.x[8]) {
+            None => Err(Error::UnknownCall),
+            Some(call) => self.serve(machine, me, call, now),
+        };
+        match outcome {
+            Ok(Done::Return) => self.agents[me].succeed(),
+            Ok(Done::Leave) => {}
+            Err(error) => self.agents[me].fail(error),
+        }
+    }
+
+    fn serve(&mut self, machine: &mut M, me: u16, call: Call, now: u64) -> Outcome {
+        match call {
+            Call::IpcCall => self.ipc_call(machine, me, now),
+            Call::IpcReplyRecv => self.ipc_reply_recv(machine, me, now),
+            Call::IpcRecv => self.ipc_recv(machine, me, now),
+            Call::IpcReply => self.ipc_reply(machine, me, now),
+            Call::IpcSend => self.ipc_send(machine, me, now),
+            Call::Notify => self.notify(machine, me, now),
+            Call::Yield => self.yield_now(me, now),
+            Call::Exit => self.exit(machine, me, now),
+            Call::TimerSet => self.timer_set(me),
+            Call::TimeNow => {
+                self.agents[me].registers.x[0] = now;
+                Ok(Done::Return)
+            }
+            Call::AgentSpawn => self.agent_spawn(machine, me, now),
+            Call::AgentControl => self.agent_control(machine, me, now),
+            Call::SchedSet => self.sched_set(machine, me, now),
+            Call::Watch => self.watch(machine, me, now),
+            Call::FaultHandlerSet => self.fault_handler_set(me),
+            Call::FaultReply => self.fault_reply(machine, me, now),
+            Call::FrameAlloc => self.frame_alloc(machine, me, now),
+            Call::PageMap => self.page_map(machine, me, now),
+            Call::PageUnmap => self.page_unmap(machine, me, now),
+            Call::AgentPoolAlloc => self.pool_alloc(machine, me, now),
+            Call::AgentMemAlloc => self.mem_alloc(me),
+            Call::AgentMemFree => self.mem_free(me),
+            Call::CapMint => self.cap_mint(machine, me, now),
+            Call::CapDerive => self.cap_derive(machine, me, now),
+            Call::CapGrant => self.cap_grant(machine, me, now),
+            Call::CapDrop => self.cap_drop(machine, me, now),
+            Call::CapRevoke => self.cap_revoke(machine, me, now),
+            Call::CapExport => self.cap_export(machine, me, now),
+            Call::CapAdmit => self.cap_admit(machine, me, now),
+            Call::CapCheck => self.cap_check(machine, me, now),
+            Call::IrqBind => self.irq_bind(machine, me, now),
+            Call::IrqAck => self.irq_ack(machine, me, now),
+            Call::ServiceRegister => self.service_register(machine, me, now),
+            Call::PqcOperation => self.pqc_operation(machine, me, now),
+            Call::PqcPoll => self.pqc_poll(me),
+            Call::PqcCancel => self.pqc_cancel(me),
+            Call::Inspect => self.inspect(machine, me, now),
+            Call::PowerControl => self.power_control(machine, me, now),
+            Call::SeedSet => self.seed_set(machine, me, now),
+            Call::ConsoleWrite => self.console_write(machine, me, now),
+        }
+    }
+
+    /// An interrupt line fired. The line stays disabled until its agent acknowledges it.
+    pub fn interrupt(&mut self, machine: &mut M, line: u32, now: u64) {
+        self.counters.interrupts += 1;
+        let Some(binding) = self.bindings.get_mut(line as usize) else { return };
+        machine.line(line, false);
+        binding.masked = true;
+        binding.count += 1;
+        let (agent, bits) = (binding.agent, binding.bits);
+        if let Some(target) = self.agents.find(agent) {
+            self.raise(target, bits, now);
+        }
+    }
+
+    /// The timer went off.
+    pub fn tick(&mut self, machine: &mut M, now: u64) {
+        self.counters.interrupts += 1;
+        self.timer_ns = u64::MAX;
+        self.timer_stale = true;
+        while let Some((slot, kind)) = self.timers.expire(&mut self.agents, now) {
+            match kind {
+                TIMER_WAIT => self.end_wait(slot, Error::Timeout, now),
+                TIMER_USER => {
+                    let bits = self.agents[slot].timer_bits;
+                    self.raise(slot, bits, now);
+                }
+                _ => self.pqc_expire(slot, now),
+            }
+        }
+        let _ = machine;
+        self.sched.replenish(&mut self.agents, now);
+        self.undecided = true;
+    }
+
+    /// Decides whom to run, after doing the work that has to be done first.
+    pub fn next(&mut self, machine: &mut M, now: u64) -> Next {
+        loop {
+            if self.dying != 0 {
+                if self.agents[self.dying].parent.is_kernel() {
+                    return Next::Halt;
+                }
+                self.reap_step(machine, now);
+                if machine.interrupt_pending() {
+                    return Next::Interrupted;
+                }
+                continue;
+            }
+            if self.undecided {
+                self.decide(now);
+            }
+            if self.timer_stale {
+                self.arm(machine);
+            }
+            let Some(agent) = self.agents.get(self.current).filter(|_| self.context != 0) else { return Next::Idle };
+            if agent.work.is_none() {
+                return Next::Run(self.current);
+            }
+            self.work_step(machine, self.current, now);
+            if machine.interrupt_pending() {
+                return Next::Interrupted;
+            }
+        }
+    }
+
+    fn arm(&mut self, machine: &mut M) {
+        let at = self.timers.next().min(self.sched.next_replenish()).min(self.until_ns);
+        self.timer_stale = false;
+        if at != self.timer_ns {
+            self.timer_ns = at;
+            machine.set_timer(at);
+        }
+    }
+
+    /// Charges the time since the last charge to whoever pays.
+    fn pay(&mut self, now: u64) {
+        let spent = now.saturating_sub(self.paid_ns);
+        self.paid_ns = now.max(self.paid_ns);
+        if self.context == 0 {
+            self.counters.idle_ns += spent;
+            return;
+        }
+        self.sched.charge(&mut self.agents, self.context, spent, now);
+        let debit = self.agents[self.context].debit;
+        if let Some(client) = self.agents.find(debit) {
+            self.sched.debit(&mut self.agents, client, spent, now);
+        }
+    }
+
+    fn decide(&mut self, now: u64) {
+        self.pay(now);
+        self.undecided = false;
+        self.timer_stale = true;
+        let before = self.current;
+        if self.context != 0 {
+            let context = self.context;
+            self.context = 0;
+            match self.chain_end(context) {
+                None => self.sched.dequeue(&mut self.agents, context),
+                Some(end) => {
+                    self.sched.put_back(&mut self.agents, context, now);
+                    if end != context && !self.sched.is_runnable(&self.agents, context) {
+                        // The budget that was lent has ended: the server goes on with its own, and the client is debited.
+                        self.agents[end].debit = self.agents[context].id;
+                        self.wake(end, now);
+                        self.undecided = false;
+                    }
+                }
+            }
+        }
+        self.until_ns = u64::MAX;
+        self.current = 0;
+        while let Some(pick) = self.sched.pick(&mut self.agents, now) {
+            if let Some(agent) = self.chain_end(pick.slot) {
+                self.context = pick.slot;
+                self.current = agent;
+                self.until_ns = pick.until_ns;
+                break;
+            }
+            self.sched.dequeue(&mut self.agents, pick.slot);
+        }
+        if self.current != before {
+            self.counters.switches += 1;
+        }
+    }
+
+    /// The agent that a context would run: the end of the chain of calls that starts at its owner, if that can run.
+    fn chain_end(&self, owner: u16) -> Option<u16> {
+        let mut slot = owner;
+        for _ in 0..AGENTS {
+            let agent = self.agents.get(slot)?;
+            if agent.suspended {
+                return None;
+            }
+            match agent.state {
+                State::Ready => return Some(slot),
+                State::Calling(peer) | State::Awaiting(peer) => slot = self.agents.find(peer)?,
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    /// A context can run somebody now: it competes.
+    fn wake(&mut self, slot: u16, now: u64) {
+        if self.context == slot || self.chain_end(slot).is_none() {
+            self.undecided |= self.context == slot;
+            return;
+        }
+        self.sched.enqueue(&mut self.agents, slot, now);
+        if self.context == 0 || self.sched.preempts(&self.agents, slot, self.context) {
+            self.undecided = true;
+        }
+    }
+
+    /// The current agent can't go on: its context runs whoever it waits for, or rests.
+    fn leave(&mut self) {
+        match self.chain_end(self.context) {
+            Some(agent) => self.current = agent,
+            None => self.undecided = true,
+        }
+    }
+
+    /// Sets notification bits of an agent and wakes it if it waits for them.
+    fn raise(&mut self, slot: u16, bits: u64, now: u64) {
+        let agent = &mut self.agents[slot];
+        agent.notifications |= bits;
+        if agent.state == State::Receiving && agent.notifications != 0 {
+            agent.take_notifications();
+            self.resume(slot, now);
+        }
+    }
+
+    /// An agent that waited is ready again.
+    fn resume(&mut self, slot: u16, now: u64) {
+        self.agents[slot].state = State::Ready;
+        self.set_wait_timer(slot, u64::MAX);
+        self.wake(slot, now);
+    }
+
+    fn set_wait_timer(&mut self, slot: u16, at_ns: u64) {
+        self.set_agent_timer(slot, TIMER_WAIT, at_ns);
+    }
+
+    fn set_agent_timer(&mut self, slot: u16, kind: u8, at_ns: u64) {
+        let changed = if at_ns == u64::MAX {
+            self.timers.cancel(&mut self.agents, slot, kind)
+        } else {
+            self.timers.set(&mut self.agents, slot, kind, at_ns);
+            true
+        };
+        self.timer_stale |= changed;
+    }
+
+    /// Ends the wait of an agent with an error.
+    fn end_wait(&mut self, slot: u16, error: Error, now: u64) {
+        let peer = match self.agents[slot].state {
+            State::Receiving => None,
+            State::Calling(peer) | State::Awaiting(peer) => Some(peer),
+            _ => return,
+        };
+        if let Some(peer) = peer {
+            self.unlink_from_peer(slot, peer);
+        }
+        self.agents[slot].fail(error);
+        self.resume(slot, now);
+        // Who was helped by this agent's context must be able to go on without it.
+        if let Some(peer) = peer.and_then(|peer| self.agents.find(peer)) {
+            self.wake(peer, now);
+        }
+        self.undecided = true;
+    }
+
+    /// Looks up, checks and copies a capability of `me`.
+    #[inline]
+    fn capability(&mut self, machine: &M, me: u16, handle: u64, kind: Kind, rights: Rights, now: u64) -> Result<Slot, Error> {
+        let handle = SlotHandle(u32::try_from(handle).map_err(|_| Error::NoCapability)?);
+        let slot = self.agents[me].slots.get(handle)?;
+        if slot.kind != kind {
+            return Err(Error::WrongKind);
+        }
+        slot.validate(machine, now)?;
+        if !slot.rights.contains(rights) {
+            return Err(Error::MissingRight);
+        }
+        Ok(*slot)
+    }
+
+    /// Argument `x[i]` of the current call.
+    #[inline]
+    fn arg(&self, me: u16, i: usize) -> u64 {
+        self.agents[me].registers.x[i]
+    }
+
+    fn set_arg(&mut self, me: u16, i: usize, value: u64) {
+        self.agents[me].registers.x[i] = value;
+    }
+
+    fn yield_now(&mut self, me: u16, now: u64) -> Outcome {
+        self.agents[me].succeed();
+        self.pay(now);
+        self.sched.yield_now(&mut self.agents, self.context, now);
+        self.undecided = true;
+        Ok(Done::Leave)
+    }
+
+    fn timer_set(&mut self, me: u16) -> Outcome {
+        let (at, bits) = (self.arg(me, 0), self.arg(me, 1));
+        self.agents[me].timer_bits = bits;
+        self.set_agent_timer(me, TIMER_USER, at);
+        Ok(Done::Return)
+    }
+
+    fn power_control(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let handle = self.arg(me, 9);
+        self.capability(machine, me, handle, Kind::Power, Rights::WRITE, now)?;
+        let reset = match self.arg(me, 0) {
+            0 => false,
+            1 => true,
+            _ => return Err(Error::BadArgument),
+        };
+        machine.power(reset);
+        Err(Error::Firmware)
+    }
+
+    fn console_write(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let handle = self.arg(me, 9);
+        self.capability(machine, me, handle, Kind::Console, Rights::WRITE, now)?;
+        let length = self.arg(me, 10) as usize;
+        if length > 64 {
+            return Err(Error::BadArgument);
+        }
+        let mut bytes = [0; 64];
+        for (chunk, word) in bytes.chunks_exact_mut(8).zip(&self.agents[me].registers.x) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        machine.console(&bytes[..length]);
+        Ok(Done::Return)
+    }
+}

@@ -1,0 +1,286 @@
+//! The end of agents: kill, restart, and the clearing away, in bounded steps.
+//!
+//! A condemned agent never runs again from that moment: it leaves the scheduler at once. What it has is taken back by [`Core::reap_step`]s, in phases,
+//! each resumable at any index. A restart runs the same phases but keeps block, id, pool, mailbox and place in the family.
+
+use aios_abi::Error;
+use aios_abi::id::AgentId;
+use aios_abi::limits::{NODE_PAGES, NODES_PER_PAGE};
+
+use super::memory::Tables;
+use super::{Core, Done, Outcome};
+use crate::agent::{Handler, Operation, Reap, State};
+use crate::cap;
+use crate::machine::Machine;
+use crate::pool::Pool;
+use crate::space::{Owner, Progress, Regions};
+
+/// Callers dismissed in one step.
+const CALLERS_PER_STEP: usize = 16;
+/// Slots dropped in one step.
+const SLOTS_PER_STEP: u16 = 16;
+
+const CHILDREN: u8 = 1;
+const CALLERS: u8 = 2;
+const OPERATIONS: u8 = 3;
+const SLOTS: u8 = 4;
+const NODES: u8 = 5;
+const SPACE: u8 = 6;
+const MAIL: u8 = 7;
+
+impl<M: Machine> Core<M> {
+    /// Ends an agent: it doesn't run again, and the reaper takes it apart.
+    pub(super) fn condemn(&mut self, slot: u16, now: u64) {
+        if self.agents[slot].state == State::Dying {
+            return;
+        }
+        let restarting = self.agents[slot].reap.phase != 0;
+        self.stop(slot, now);
+        let agent = &mut self.agents[slot];
+        agent.state = State::Dying;
+        if restarting {
+            agent.reap.restart = false;
+            if agent.reap.phase > MAIL {
+                agent.reap.phase = MAIL;
+            }
+        } else {
+            self.enlist(slot, false);
+        }
+    }
+
+    /// Takes an agent out of everything that could make it run, and out of the list that it waits in.
+    fn stop(&mut self, slot: u16, now: u64) {
+        self.pay(now);
+        if let Some(peer) = self.agents[slot].state.peer() {
+            self.unlink_from_peer(slot, peer);
+            // The server goes on with what it does, without the help of the context that vanishes.
+            self.agents[slot].state = State::New;
+            if let Some(peer) = self.agents.find(peer) {
+                self.wake(peer, now);
+            }
+        }
+        for kind in [super::TIMER_WAIT, super::TIMER_USER, super::TIMER_PQC] {
+            self.set_agent_timer(slot, kind, u64::MAX);
+        }
+        self.undecided = true;
+        if self.context == slot {
+            self.context = 0;
+            self.current = 0;
+        }
+        self.sched.dequeue(&mut self.agents, slot);
+        let agent = &mut self.agents[slot];
+        agent.work = None;
+        agent.state = State::New;
+    }
+
+    /// Puts an agent in front of those that wait to be cleared away: children go before their parent, whose quota theirs is a part of.
+    fn enlist(&mut self, slot: u16, restart: bool) {
+        self.agents[slot].reap = Reap { next: self.dying, phase: CHILDREN, restart, ..Reap::default() };
+        self.dying = slot;
+    }
+
+    /// `AgentControl` Restart: the same phases, and then the agent is new again.
+    pub(super) fn restart(&mut self, me: u16, target: u16, now: u64) -> Outcome {
+        if target == me {
+            return Err(Error::BadArgument);
+        }
+        if self.agents[target].reap.phase != 0 {
+            return Err(Error::Busy);
+        }
+        self.stop(target, now);
+        self.agents[target].suspended = false;
+        self.agents[target].incarnation = self.agents[target].incarnation.wrapping_add(1).max(1);
+        self.enlist(target, true);
+        self.agents[me].succeed();
+        Ok(Done::Leave)
+    }
+
+    /// One bounded step of clearing the first dying agent away.
+    pub(super) fn reap_step(&mut self, machine: &mut M, now: u64) {
+        let slot = self.dying;
+        let Reap { phase, index, restart, .. } = self.agents[slot].reap;
+        let done = match phase {
+            CHILDREN => self.reap_child(slot, now),
+            CALLERS => {
+                let error = if restart { Error::PeerRestarted } else { Error::PeerDied };
+                self.dismiss_callers(slot, error, CALLERS_PER_STEP, now)
+            }
+            OPERATIONS => self.fail_operations(slot, now),
+            SLOTS => self.reap_slots(machine, slot, now),
+            NODES => self.reap_nodes(machine, slot, index, now),
+            SPACE => self.reap_space(machine, slot),
+            MAIL => restart || self.reap_mail(machine, slot, now),
+            _ => return if restart { self.reborn(machine, slot, now) } else { self.bury(machine, slot, now) },
+        };
+        let reap = &mut self.agents[slot].reap;
+        if done {
+            reap.phase = phase + 1;
+            reap.index = 0;
+        }
+    }
+
+    fn reap_child(&mut self, slot: u16, now: u64) -> bool {
+        // Children that are dying already are found behind the living ones; each is condemned once.
+        let mut child = self.agents[slot].first_child;
+        while child != 0 && self.agents[child].state == State::Dying {
+            child = self.agents[child].siblings.next;
+        }
+        if child == 0 {
+            return true;
+        }
+        self.condemn(child, now);
+        false
+    }
+
+    fn reap_slots(&mut self, machine: &mut M, slot: u16, now: u64) -> bool {
+        let end = self.agents[slot].slots.end();
+        let first = self.agents[slot].reap.index as u16;
+        let stop = end.min(first + SLOTS_PER_STEP);
+        for index in first..stop {
+            self.drop_slot(machine, slot, index, now);
+        }
+        self.agents[slot].reap.index = stop as u32;
+        if stop < end {
+            return false;
+        }
+        let pages = self.agents[slot].slots.release(machine);
+        self.agents[slot].pools[0].give(pages);
+        self.ledger.objects -= pages;
+        true
+    }
+
+    /// Voids what the agent derived. Frames that it paid go back once nobody has them mapped.
+    fn reap_nodes(&mut self, machine: &mut M, slot: u16, index: u32, now: u64) -> bool {
+        let per_page = NODES_PER_PAGE as u32;
+        let page = (index / per_page) as usize;
+        if page >= NODE_PAGES {
+            return true;
+        }
+        let Some(number) = self.agents[slot].node_pages[page].checked_sub(1) else {
+            self.agents[slot].reap.index = NODE_PAGES as u32 * per_page;
+            return false;
+        };
+        let node = number * per_page + index % per_page;
+        let is_root = machine.node(node).is_some_and(|node| node.parent().generation == 0);
+        if let Some(parent) = cap::annul(machine, node)
+            && !is_root
+        {
+            self.release_from(machine, parent, now);
+        }
+        if is_root && Self::is_mapped(machine, node) {
+            // Others still see the frame: their mappings go first, a bounded number in a step.
+            let (agent, at) = self.agents[slot].reap.scan;
+            self.agents[slot].reap.scan = self.unmap_void(machine, node, agent.max(1), at, true).unwrap_or_default();
+            return false;
+        }
+        if is_root && let Some(frames) = cap::take_payload(machine, node) {
+            let id = self.agents[slot].id;
+            self.free_frames(machine, id, frames);
+        }
+        let next = index + 1;
+        self.agents[slot].reap.index = next;
+        if next.is_multiple_of(per_page) {
+            machine.remove_nodes(number);
+            let agent = &mut self.agents[slot];
+            agent.node_pages[page] = 0;
+            agent.pools[0].give(1);
+            self.ledger.objects -= 1;
+        }
+        false
+    }
+
+    fn reap_space(&mut self, machine: &mut M, slot: u16) -> bool {
+        machine.forget(slot);
+        let agent = &mut self.agents[slot];
+        let mut freed = 0;
+        let mut tables = Tables::new(&mut agent.pools[0], &mut self.ledger.tables);
+        let progress = agent.space.destroy_step(machine, &mut agent.reap.space, &mut tables, |machine, leaf| {
+            if leaf.owner == Owner::Private {
+                machine.free(leaf.pa, 1);
+                freed += 1;
+            }
+        });
+        agent.pools[0].give(freed);
+        self.ledger.memory -= freed;
+        if progress == Progress::More {
+            return false;
+        }
+        agent.regions = Regions::EMPTY;
+        agent.info = 0;
+        true
+    }
+
+    fn reap_mail(&mut self, machine: &mut M, slot: u16, now: u64) -> bool {
+        if let Some((envelope, slots, _)) = self.agents[slot].mailbox.first(machine) {
+            self.agents[slot].mailbox.pop(&envelope);
+            for held in slots.iter().flatten() {
+                self.release_node(machine, held, now);
+            }
+            self.dismiss_operation(envelope.sender, envelope.message, now);
+            return false;
+        }
+        let Some(page) = self.agents[slot].mailbox.take_page() else { return true };
+        machine.free(page, 1);
+        self.agents[slot].pools[0].give(1);
+        self.ledger.objects -= 1;
+        false
+    }
+
+    fn unlist(&mut self) {
+        let slot = self.dying;
+        self.dying = core::mem::take(&mut self.agents[slot].reap).next;
+    }
+
+    /// The agent is new again: it keeps id, pool, mailbox, name and supervisor.
+    fn reborn(&mut self, machine: &mut M, slot: u16, now: u64) {
+        self.unlist();
+        machine.forget(slot);
+        let agent = &mut self.agents[slot];
+        let [own, made @ ..] = &mut agent.pools;
+        for pool in made {
+            own.give(core::mem::replace(pool, Pool::NONE).quota);
+        }
+        agent.operations = [Operation::FREE; aios_abi::limits::PQC_OPERATIONS];
+        agent.handler = Handler::default();
+        agent.notifications = 0;
+        agent.node_hint = 0;
+        agent.debit = AgentId::KERNEL;
+        agent.takes_caps = 0;
+        agent.state = State::New;
+        for binding in self.bindings.iter_mut().filter(|binding| binding.agent == agent.id) {
+            binding.agent = AgentId::KERNEL;
+        }
+        if self.furnish(machine, slot, 0).is_err() {
+            // Its own pool can't pay for a new start: that is the end of it.
+            self.condemn(slot, now);
+        }
+    }
+
+    /// The agent is gone: watchers hear of it, the quota goes back, the place is free.
+    fn bury(&mut self, machine: &mut M, slot: u16, now: u64) {
+        self.unlist();
+        let agent = &self.agents[slot];
+        let (id, watchers, parent, payer, quota) = (agent.id, agent.watchers, agent.parent, agent.payer as usize, agent.pools[0].quota);
+        self.counters.gone_ns += self.sched.remove(&mut self.agents, slot);
+        self.leave_family(slot);
+        for binding in self.bindings.iter_mut().filter(|binding| binding.agent == id) {
+            binding.agent = AgentId::KERNEL;
+        }
+        machine.forget(slot);
+        if let Some(page) = self.agents.0[slot as usize].take() {
+            machine.release(page);
+        }
+        self.ledger.objects -= 1;
+        self.alive -= 1;
+        machine.release_agent(slot);
+        match self.agents.get_mut(parent.slot()).filter(|agent| agent.id == parent) {
+            Some(agent) => agent.pools[payer].give(quota),
+            None => self.root.give(quota),
+        }
+        for (watcher, bits) in watchers {
+            if let Some(watcher) = self.agents.find(watcher) {
+                self.raise(watcher, bits, now);
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Tokens: capabilities as sealed bytes.
+//!
+//! | words | content                                                                              |
+//! |-------|--------------------------------------------------------------------------------------|
+//! | 0     | version 1 (low 16), kind (16), rights (high 32)                                      |
+//! | 1     | agent that may admit it                                                              |
+//! | 2     | object                                                                               |
+//! | 3     | badge, bits or index                                                                 |
+//! | 4     | expiry, ns                                                                           |
+//! | 5     | derivation node                                                                      |
+//! | 6     | root of its tree                                                                     |
+//! | 7     | token id, unique for one boot                                                        |
+//! | 8–11  | HMAC-SHA-256 (RFC 2104, FIPS 180-4) over words 0–7, under a key that never leaves the kernel |
+//!
+//! A token makes no capability by itself: admitting it derives one below the node that it names, so it is void as soon as that is revoked.
+
+use aios_abi::Error;
+use aios_abi::call::TOKEN_SIZE;
+use aios_abi::id::AgentId;
+use aios_abi::rights::{Kind, Rights};
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::{Core, Done, Outcome};
+use crate::cap::{self, NodeId, Slot};
+use crate::machine::Machine;
+
+/// Bytes of the sealing key.
+pub const KEY_SIZE: usize = 32;
+const WORDS: usize = TOKEN_SIZE / 8;
+const SEALED_WORDS: usize = 8;
+const VERSION: u64 = 1;
+
+fn seal(key: &[u8; KEY_SIZE], words: &[u64; WORDS]) -> Hmac<Sha256> {
+    // The standard pads a short key with zeros to the hash's block, 64 bytes.
+    let mut block = [0; 64];
+    block[..KEY_SIZE].copy_from_slice(key);
+    let mut mac = <Hmac<Sha256> as Mac>::new(&block.into());
+    for word in &words[..SEALED_WORDS] {
+        mac.update(&word.to_le_bytes());
+    }
+    mac
+}
+
+fn tag(words: &[u64; WORDS]) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (chunk, word) in bytes.chunks_exact_mut(8).zip(&words[SEALED_WORDS..]) {
+        chunk.copy_from_slice(&word.to_le_bytes());
+    }
+    bytes
+}
+
+impl<M: Machine> Core<M> {
+    /// Sets the sealing key, if there is none yet.
+    pub fn set_key(&mut self, key: [u8; KEY_SIZE]) -> Result<(), Error> {
+        if self.key.is_some() {
+            return Err(Error::Busy);
+        }
+        self.key = Some(key);
+        Ok(())
+    }
+
+    pub(super) fn seed_set(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        self.capability(machine, me, self.arg(me, 9), Kind::Seed, Rights::WRITE, now)?;
+        let mut key = [0; KEY_SIZE];
+        for (chunk, word) in key.chunks_exact_mut(8).zip(&self.agents[me].registers.x) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        self.set_key(key)?;
+        Ok(Done::Return)
+    }
+
+    pub(super) fn cap_export(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let (_, source) = self.any_capability(machine, me, self.arg(me, 9), Rights::GRANT, now)?;
+        let slot = Self::narrow(&source, self.arg(me, 1), self.arg(me, 2), now)?;
+        let key = self.key.ok_or(Error::NotSeeded)?;
+        let mut words = [0; WORDS];
+        words[0] = VERSION | (slot.kind as u64) << 16 | (slot.rights.0 as u64) << 32;
+        words[1] = self.arg(me, 0);
+        words[2] = slot.object;
+        words[3] = slot.word;
+        words[4] = slot.expiry;
+        words[5] = slot.node.word();
+        words[6] = slot.root as u64;
+        words[7] = machine.stamp();
+        let tag = seal(&key, &words).finalize().into_bytes();
+        for (word, chunk) in words[SEALED_WORDS..].iter_mut().zip(tag.chunks_exact(8)) {
+            *word = chunk.iter().rev().fold(0, |word, &byte| word << 8 | byte as u64);
+        }
+        self.write_words(machine, me, self.arg(me, 11), &words)?;
+        Ok(Done::Return)
+    }
+
+    pub(super) fn cap_admit(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
+        let key = self.key.ok_or(Error::NotSeeded)?;
+        let words: [u64; WORDS] = self.read_words(machine, me, self.arg(me, 11))?;
+        if words[0] & 0xffff != VERSION {
+            return Err(Error::WrongVersion);
+        }
+        seal(&key, &words).verify_slice(&tag(&words)).map_err(|_| Error::Forged)?;
+        if AgentId(words[1]) != self.agents[me].id {
+            return Err(Error::WrongAgent);
+        }
+        let kind = Kind::from_code((words[0] >> 16) as u8).ok_or(Error::Forged)?;
+        let expiry = words[4];
+        if expiry != 0 && now >= expiry {
+            return Err(Error::Expired);
+        }
+        let (node, root) = (NodeId::from_word(words[5]), words[6] as u32);
+        if !cap::is_valid(machine, node, root) {
+            return Err(Error::Revoked);
+        }
+        let rights = Rights((words[0] >> 32) as u32);
+        let mut slot = Slot { kind, rights, object: words[2], word: words[3], expiry, ..Slot::EMPTY };
+        self.reserve_slots(machine, me, 1)?;
+        self.attach_node(machine, me, Some((node, root)), &mut slot)?;
+        let handle = self.place(me, slot);
+        self.set_arg(me, 0, handle.0 as u64);
+        Ok(Done::Return)
+    }
+
+    /// Writes words to an agent's memory, which need not be aligned to more than a word.
+    pub(super) fn write_words(&mut self, machine: &mut M, agent: u16, address: u64, words: &[u64]) -> Result<(), Error> {
+        if !address.is_multiple_of(8) {
+            return Err(Error::BadAddress);
+        }
+        for i in 0..words.len() as u64 {
+            self.reach(machine, agent, address.wrapping_add(i * 8), true)?;
+        }
+        for (i, &word) in words.iter().enumerate() {
+            let place = self.reach(machine, agent, address + i as u64 * 8, true)?;
+            machine.write(place, word);
+        }
+        Ok(())
+    }
+
+    fn read_words<const N: usize>(&mut self, machine: &mut M, agent: u16, address: u64) -> Result<[u64; N], Error> {
+        if !address.is_multiple_of(8) {
+            return Err(Error::BadAddress);
+        }
+        let mut words = [0; N];
+        for (i, word) in words.iter_mut().enumerate() {
+            let place = self.reach(machine, agent, address.wrapping_add(i as u64 * 8), false)?;
+            *word = machine.read(place);
+        }
+        Ok(words)
+    }
+}

@@ -1,0 +1,210 @@
+//! A machine made of ordinary memory.
+
+use std::collections::BTreeMap;
+
+use aios_abi::AgentId;
+use aios_abi::limits::{AGENTS, NODES_PER_PAGE, PAGE_SIZE};
+use aios_core::cap::{Node, NodePage};
+use aios_core::machine::{Machine, Memory, Object};
+
+/// Where the simulated RAM starts.
+const RAM: u64 = 0x4000_0000;
+const PAGE: u64 = PAGE_SIZE as u64;
+
+/// A machine made of ordinary memory.
+#[derive(Clone, Default)]
+pub struct Sim {
+    pages: BTreeMap<u64, Box<[u8; PAGE_SIZE]>>,
+    next: u64,
+    /// Pages that may be allocated before the machine says that there are none.
+    pub left: u64,
+    /// Pages that hold objects of the core, which live outside of `pages`.
+    pub objects: u64,
+    nodes: Vec<Option<Box<NodePage>>>,
+    stamps: u64,
+    generations: Vec<u32>,
+    claimed: Vec<bool>,
+    /// What the timer was set to.
+    pub timer: u64,
+    /// Interrupt lines that are enabled.
+    pub lines: BTreeMap<u32, bool>,
+    /// What was written to the console.
+    pub console: Vec<u8>,
+    /// What `PowerControl` asked for: reset or not.
+    pub powered_off: Option<bool>,
+    /// Every this many questions there is an interrupt pending; 0 for never.
+    pub interrupt_every: u32,
+    questions: std::cell::Cell<u32>,
+}
+
+impl Sim {
+    /// A machine with this many pages of RAM.
+    pub fn new(pages: u64) -> Self {
+        Self { left: pages, next: RAM, timer: u64::MAX, generations: vec![0; AGENTS], claimed: vec![false; AGENTS], ..Self::default() }
+    }
+
+    /// Pages in use.
+    pub fn used(&self) -> u64 {
+        self.pages.len() as u64 + self.objects + self.nodes.iter().flatten().count() as u64
+    }
+
+    fn page_of(&self, address: u64) -> &[u8; PAGE_SIZE] {
+        self.pages.get(&(address & !(PAGE - 1))).unwrap_or_else(|| panic!("access to free memory at {address:#x}"))
+    }
+
+    fn page_of_mut(&mut self, address: u64) -> &mut [u8; PAGE_SIZE] {
+        self.pages.get_mut(&(address & !(PAGE - 1))).unwrap_or_else(|| panic!("access to free memory at {address:#x}"))
+    }
+
+    fn range(address: u64, length: usize) -> std::ops::Range<usize> {
+        let start = (address % PAGE) as usize;
+        assert!(start + length <= PAGE_SIZE, "access of {length} bytes at {address:#x} crosses a page");
+        start..start + length
+    }
+
+    fn take(&mut self, pages: u64) -> bool {
+        let enough = pages <= self.left;
+        if enough {
+            self.left -= pages;
+        }
+        enough
+    }
+}
+
+impl Memory for Sim {
+    fn alloc(&mut self, pages: u64) -> Option<u64> {
+        if !self.take(pages) {
+            return None;
+        }
+        let address = self.next;
+        // A page between runs, so that nothing can reach its neighbour unseen.
+        self.next += (pages + 1) * PAGE;
+        for i in 0..pages {
+            self.pages.insert(address + i * PAGE, Box::new([0; PAGE_SIZE]));
+        }
+        Some(address)
+    }
+
+    fn free(&mut self, address: u64, pages: u64) {
+        for i in 0..pages {
+            assert!(self.pages.remove(&(address + i * PAGE)).is_some(), "double free at {address:#x}");
+        }
+        self.left += pages;
+    }
+
+    fn read(&self, address: u64) -> u64 {
+        let range = Self::range(address, 8);
+        u64::from_le_bytes(self.page_of(address)[range].try_into().expect("eight bytes"))
+    }
+
+    fn write(&mut self, address: u64, word: u64) {
+        let range = Self::range(address, 8);
+        self.page_of_mut(address)[range].copy_from_slice(&word.to_le_bytes());
+    }
+
+    fn copy(&mut self, to: u64, from: u64, length: usize) {
+        let bytes = self.page_of(from)[Self::range(from, length)].to_vec();
+        self.page_of_mut(to)[Self::range(to, length)].copy_from_slice(&bytes);
+    }
+
+    fn read_bytes(&self, address: u64, bytes: &mut [u8]) {
+        bytes.copy_from_slice(&self.page_of(address)[Self::range(address, bytes.len())]);
+    }
+
+    fn write_bytes(&mut self, address: u64, bytes: &[u8]) {
+        self.page_of_mut(address)[Self::range(address, bytes.len())].copy_from_slice(bytes);
+    }
+
+    fn flush_page(&mut self, _asid: u16, _address: u64) {}
+
+    fn flush_space(&mut self, _asid: u16) {}
+
+    fn sync_code(&mut self, _address: u64, _pages: u64) {}
+
+    fn interrupt_pending(&self) -> bool {
+        self.questions.set(self.questions.get() + 1);
+        self.interrupt_every != 0 && self.questions.get().is_multiple_of(self.interrupt_every)
+    }
+}
+
+impl Machine for Sim {
+    type Page<T: Object> = Box<T>;
+
+    fn page<T: Object>(&mut self) -> Option<Box<T>> {
+        assert!(size_of::<T>() <= PAGE_SIZE, "an object of {} bytes doesn't fit a page", size_of::<T>());
+        if !self.take(1) {
+            return None;
+        }
+        self.objects += 1;
+        Some(Box::new(T::EMPTY))
+    }
+
+    fn release<T: Object>(&mut self, page: Box<T>) {
+        drop(page);
+        self.objects -= 1;
+        self.left += 1;
+    }
+
+    fn node(&self, index: u32) -> Option<&Node> {
+        let page = self.nodes.get(index as usize / NODES_PER_PAGE)?.as_deref()?;
+        Some(&page.0[index as usize % NODES_PER_PAGE])
+    }
+
+    fn add_nodes(&mut self) -> Option<u32> {
+        if !self.take(1) {
+            return None;
+        }
+        let number = self.nodes.iter().position(Option::is_none).unwrap_or(self.nodes.len());
+        if number == self.nodes.len() {
+            self.nodes.push(None);
+        }
+        self.nodes[number] = Some(Box::new(NodePage::EMPTY));
+        Some(number as u32)
+    }
+
+    fn remove_nodes(&mut self, number: u32) {
+        assert!(self.nodes[number as usize].take().is_some(), "nodes removed twice");
+        self.left += 1;
+    }
+
+    fn stamp(&mut self) -> u64 {
+        self.stamps += 1;
+        self.stamps
+    }
+
+    fn claim_agent(&mut self) -> Option<(u16, u32)> {
+        let slot = (1..AGENTS).find(|&slot| !self.claimed[slot])?;
+        self.claimed[slot] = true;
+        self.generations[slot] += 1;
+        Some((slot as u16, self.generations[slot]))
+    }
+
+    fn release_agent(&mut self, slot: u16) {
+        assert!(std::mem::take(&mut self.claimed[slot as usize]), "agent {slot} released twice");
+    }
+
+    fn set_timer(&mut self, at_ns: u64) {
+        self.timer = at_ns;
+    }
+
+    fn line(&mut self, line: u32, enable: bool) {
+        self.lines.insert(line, enable);
+    }
+
+    fn console(&mut self, bytes: &[u8]) {
+        self.console.extend_from_slice(bytes);
+    }
+
+    fn power(&mut self, reset: bool) {
+        self.powered_off = Some(reset);
+    }
+
+    fn describe(&mut self, page: u64, agent: AgentId, incarnation: u32) {
+        self.write(page, agent.0);
+        self.write(page + 8, incarnation as u64);
+    }
+
+    fn forget(&mut self, _slot: u16) {}
+
+    fn save_fp(&mut self, _slot: u16) {}
+}
