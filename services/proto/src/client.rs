@@ -140,13 +140,7 @@ impl<T: Transport, const BUFFER: usize> Link<T, BUFFER> {
         self.transport.send(packet, &caps).map_err(|error| Error::from_kernel(error.0))
     }
 
-    fn request(
-        &mut self,
-        header: Header,
-        info: &OperationInfo,
-        parameters: &impl Serialize,
-        caps: &CapList,
-    ) -> Option<usize> {
+    fn request(&mut self, header: Header, info: &OperationInfo, parameters: &impl Serialize, caps: &CapList) -> Option<usize> {
         let payload = encode(parameters, self.buffer.get_mut(HEADER..)?)?;
         let length = packet::seal(&mut self.buffer, header, payload, caps.slots().len())?;
         (length <= info.max_request as usize).then_some(length)
@@ -177,8 +171,7 @@ fn call(
     caps: &CapList,
     deadline_ns: u64,
 ) -> Result<ReplyInfo, Refusal> {
-    let reply =
-        transport.call(buffer, length, caps, info.caps_out, deadline_ns).map_err(|error| Refusal::Kernel(error.0))?;
+    let reply = transport.call(buffer, length, caps, info.caps_out, deadline_ns).map_err(|error| Refusal::Kernel(error.0))?;
     match check_reply(buffer, &reply, request, info) {
         Ok(length) => Ok(ReplyInfo { length, ..reply }),
         Err(refusal) => {

@@ -176,8 +176,7 @@ pub fn packet(interface: &Interface, operation: &OperationInfo, flags: u8, choos
     Shape::Record(shapes).write(choose, &mut bytes);
     let payload = bytes.len() - HEADER;
     bytes.resize(bytes.len().max(packet::wire_length(bytes.len(), caps.into())), 0);
-    let header =
-        Header { interface: interface.number, operation: operation.number, major: interface.major, flags, length: 0 };
+    let header = Header { interface: interface.number, operation: operation.number, major: interface.major, flags, length: 0 };
     let length = packet::seal(&mut bytes, header, payload, caps.into());
     bytes.truncate(length.unwrap_or(0));
     bytes
@@ -237,14 +236,7 @@ impl<F: FnMut(&Caller, &Incoming<'_>, &mut Outgoing<'_>) -> Outcome> Loopback<F>
 }
 
 impl<F: FnMut(&Caller, &Incoming<'_>, &mut Outgoing<'_>) -> Outcome> Transport for Loopback<F> {
-    fn call(
-        &mut self,
-        buffer: &mut [u8],
-        length: usize,
-        caps: &CapList,
-        take_caps: u8,
-        _: u64,
-    ) -> Result<ReplyInfo, TransportError> {
+    fn call(&mut self, buffer: &mut [u8], length: usize, caps: &CapList, take_caps: u8, _: u64) -> Result<ReplyInfo, TransportError> {
         let packet = buffer.get(..length).ok_or(aios_abi::Error::BadArgument)?;
         let (reply, caps) = self.deliver(packet, caps, true)?;
         if caps.slots().len() > take_caps.into() {

@@ -14,7 +14,7 @@
 //! |---------------|-----------------------------------------------------------------------------------|
 //! | [`packet`]    | header and length of a packet, capabilities beside it                             |
 //! | [`value`]     | bounded text and bytes, encoding                                                  |
-//! | [`operation`] | what is known of each operation                                                   |
+//! | [`mod@operation`] | what is known of each operation                                                   |
 //! | [`error`]     | error codes and what a call can end with                                          |
 //! | [`server`]    | a request as the dispatcher sees it, replies now or later                         |
 //! | [`client`]    | calls over a transport                                                            |
@@ -52,7 +52,7 @@ pub fn operation(interface: u16, operation: u16) -> Option<(&'static Interface, 
 }
 
 #[cfg(test)]
-#[allow(dead_code)]
+#[allow(dead_code, clippy::module_inception)]
 mod demo {
     //! The generator's test interface, which uses everything that the generator can do.
     include!(concat!(env!("OUT_DIR"), "/demo.rs"));

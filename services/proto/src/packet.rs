@@ -98,11 +98,13 @@ pub struct Received {
 
 impl Received {
     /// No capabilities.
-    pub const NONE: Self = Self { slots: [SlotHandle::NONE; MESSAGE_CAPS], count: 0, kept: Cell::new(0) };
+    pub const fn none() -> Self {
+        Self { slots: [SlotHandle::NONE; MESSAGE_CAPS], count: 0, kept: Cell::new(0) }
+    }
 
     /// These capabilities; more than a message carries are ignored.
     pub fn new(slots: &[SlotHandle]) -> Self {
-        let mut this = Self::NONE;
+        let mut this = Self::none();
         for (place, slot) in this.slots.iter_mut().zip(slots) {
             *place = *slot;
             this.count += 1;

@@ -132,13 +132,7 @@ impl<'b> Outgoing<'b> {
 
     /// Writes the results. Only generated code calls this, once a reply and after all grants.
     pub fn put<O: Operation, T: Serialize>(&mut self, results: &T) -> Option<()> {
-        let header = Header {
-            interface: O::INTERFACE,
-            operation: O::INFO.number,
-            major: O::MAJOR,
-            flags: Header::REPLY,
-            length: 0,
-        };
+        let header = Header { interface: O::INTERFACE, operation: O::INFO.number, major: O::MAJOR, flags: Header::REPLY, length: 0 };
         let payload = encode(results, self.buffer.get_mut(HEADER..)?)?;
         self.length = packet::seal(self.buffer, header, payload, self.caps.slots().len())?;
         Some(())

@@ -31,3 +31,10 @@ fn dispatch(dispatch: crate::host::Dispatcher, caller: &Caller, request: &Incomi
     let packet = out.packet().to_vec();
     (outcome, packet)
 }
+
+/// A generator whose seed can be given, and is printed when a test fails.
+fn random() -> fastrand::Rng {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
+    println!("SEED={seed}");
+    fastrand::Rng::with_seed(seed)
+}

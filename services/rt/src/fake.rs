@@ -49,13 +49,16 @@ pub enum Done {
     },
 }
 
-/// The port. Events come in the order of the script; when that is at its end, receives time out at their deadline, and fail if they have none.
+/// The port. Events come in the order of the script; when that is at its end, receives time out at their deadline, and those that have none
+/// time out once and then fail.
 #[derive(Debug, Default)]
 pub struct FakePort {
     /// The time; a receive that times out moves it on.
     pub now_ns: u64,
     /// What the loop did.
     pub done: Vec<Done>,
+    /// Whether the script is at its end and nothing more will happen.
+    pub ended: bool,
     /// The status that the next call that can fail gets.
     pub fail_next: Option<Error>,
     script: VecDeque<(u64, Vec<u8>, Event)>,
@@ -109,10 +112,11 @@ impl FakePort {
     fn wait(&mut self, buffer: &mut [u8], deadline_ns: u64) -> Result<Event, TransportError> {
         self.done.push(Done::Receive { deadline_ns });
         if self.script.front().is_none_or(|(now_ns, ..)| *now_ns > deadline_ns) {
-            if deadline_ns == u64::MAX {
+            if deadline_ns != u64::MAX {
+                self.now_ns = self.now_ns.max(deadline_ns);
+            } else if core::mem::replace(&mut self.ended, true) {
                 return Err(Error::Deadlock.into());
             }
-            self.now_ns = self.now_ns.max(deadline_ns);
             return Ok(Event::Timeout);
         }
         let (now_ns, packet, event) = self.script.pop_front().ok_or(Error::Deadlock)?;

@@ -94,11 +94,7 @@ pub struct Actions<'a> {
 
 impl Actions<'_> {
     /// Answers a request that was put aside. `false` if its caller does not wait any more.
-    pub fn complete<O: Operation>(
-        &mut self,
-        later: Later<O>,
-        result: Result<O::Output<'_>, Failure<O::Error>>,
-    ) -> bool {
+    pub fn complete<O: Operation>(&mut self, later: Later<O>, result: Result<O::Output<'_>, Failure<O::Error>>) -> bool {
         let Some(entry) = crate::pending::take(self.pending, later.ticket()) else {
             self.counters.stale += 1;
             return false;

@@ -50,14 +50,15 @@ pub trait Port {
     fn now_ns(&mut self) -> u64;
 
     /// Waits until something comes, or until `deadline_ns` (absolute; `u64::MAX` never passes). A message is written to `buffer`, whole;
-    /// one that is longer, or that carries more than `take_caps` capabilities, is refused by the kernel and never seen here.
+    /// one that is longer, or that carries more than `take_caps` capabilities, is refused by the kernel and never seen here. The deadline may
+    /// be reported as [`Event::Timeout`] or as the kernel's status `Timeout`.
     fn receive(&mut self, buffer: &mut [u8], take_caps: u8, deadline_ns: u64) -> Result<Event, TransportError>;
 
     /// Answers a call.
     fn reply(&mut self, to: MessageId, packet: &[u8], caps: &CapList) -> Result<(), TransportError>;
 
     /// `reply` with the first `length` bytes of `buffer`, then `receive` into `buffer`, as one call: the kernel has one address for both.
-    /// That the caller does not wait any more is no error; if there is another one, neither was done.
+    /// That the caller does not wait any more is no error. With the status `Timeout` the reply is sent; with any other neither was done.
     fn reply_receive(
         &mut self,
         to: MessageId,

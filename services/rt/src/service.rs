@@ -2,7 +2,7 @@
 
 use aios_abi::{Error, MessageId};
 use aios_proto::types::ErrorCode;
-use aios_proto::{CapList, Caller, Incoming, Outcome, Outgoing, TransportError};
+use aios_proto::{Caller, CapList, Incoming, Outcome, Outgoing, TransportError};
 
 use crate::handler::{Actions, Cancelled, Fused, Handler, Owed, send};
 use crate::pending::{self, Entry, Pending};
@@ -144,6 +144,10 @@ impl<H: Handler, const BUFFER: usize, const PENDING: usize> Service<H, BUFFER, P
                     self.counters.replies += 1;
                     return Ok(event);
                 }
+                Err(error) if error == Error::Timeout.into() => {
+                    self.counters.replies += 1;
+                    return Ok(Event::Timeout);
+                }
                 Err(_) => self.unsendable(port, owed.message),
             }
         }
@@ -259,14 +263,8 @@ impl<H: Handler, const BUFFER: usize, const PENDING: usize> Service<H, BUFFER, P
         let (scratch, reply) = if self.turn { (second, first) } else { (first, second) };
         let owed = &mut self.owed;
         let fused = current.map(|message| Fused { message, buffer: reply, owed });
-        let mut actions = Actions {
-            port,
-            scratch,
-            pending: &mut self.pending,
-            watches: &mut self.watches,
-            counters: &mut self.counters,
-            fused,
-        };
+        let mut actions =
+            Actions { port, scratch, pending: &mut self.pending, watches: &mut self.watches, counters: &mut self.counters, fused };
         self.handler.progress(now_ns, &mut actions);
     }
 
@@ -281,4 +279,3 @@ impl<H: Handler, const BUFFER: usize, const PENDING: usize> Service<H, BUFFER, P
         self.give_up(port, Cancelled::Ending, ErrorCode::Cancelled, |_| true);
     }
 }
-

@@ -107,7 +107,7 @@ impl Sockets {
 fn script(artifacts: &Artifacts, programs: &[String], socket: &Path) -> Result<Vec<String>> {
     let init = [crate::build::INIT.to_owned()];
     let programs = if programs.is_empty() { &init } else { programs };
-    let mut lines = vec!["set architecture aarch64".to_owned(), format!("file {}", artifacts.programs.kernel.display())];
+    let mut lines = vec!["set confirm off".to_owned(), "set architecture aarch64".to_owned(), format!("file {}", artifacts.programs.kernel.display())];
     for name in programs {
         let Some((_, path)) = artifacts.programs.images.iter().find(|(image, _)| image == name) else {
             let known: Vec<&str> = artifacts.programs.images.iter().map(|(image, _)| image.as_str()).collect();

@@ -69,7 +69,7 @@ enum Command {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match perform(&arguments.command) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             ExitCode::FAILURE
@@ -77,12 +77,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn perform(command: &Command) -> Result<()> {
+fn perform(command: &Command) -> Result<ExitCode> {
     cleanup::install()?;
     let workspace = Workspace::find()?;
     match command {
         Command::Run(options) => run::run(&workspace, options),
-        Command::Test(options) => test::run(&workspace, options),
+        Command::Test(options) => return test::run(&workspace, options),
         Command::Bench(options) => bench::run(&workspace, options),
         Command::Gdb(options) => gdb::run(&workspace, options),
         Command::Image(options) => image::run(&workspace, options),
@@ -91,5 +91,6 @@ fn perform(command: &Command) -> Result<()> {
         Command::Graph(options) => graph::run(&workspace, options),
         Command::Fuzz(options) => fuzz::run(&workspace, options),
         Command::Doc(options) => doc::run(&workspace, options),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }

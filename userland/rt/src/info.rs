@@ -3,7 +3,7 @@
 use aios_abi::AgentId;
 use aios_abi::info::{Clock, Word};
 
-/// One word of the page. On a development machine it is what [`fake`](crate::sys) was told, at first 0.
+/// One word of the page.
 #[cfg(target_os = "none")]
 #[inline]
 pub fn word(word: Word) -> u64 {

@@ -4,7 +4,7 @@
 //!
 //! | module        | what it does                                                                    |
 //! |---------------|---------------------------------------------------------------------------------|
-//! | [`load`]      | reads WIT (with the public `wit-parser`) and the annotations; refuses what can't be a packet |
+//! | [`mod@load`]     | reads WIT (with the public `wit-parser`) and the annotations; refuses what can't be a packet |
 //! | [`model`]     | what is left: modules, types with bounds, operations with numbers               |
 //! | [`size`]      | the most bytes that a value can take in the encoding                            |
 //! | [`lock`]      | the wire format as text, with a hash of each interface                          |

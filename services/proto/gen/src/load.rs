@@ -122,9 +122,7 @@ impl std::fmt::Display for Problem {
 /// Reads a folder of WIT, with its `deps`.
 pub fn load(folder: &Path) -> Result<Model, Error> {
     let mut resolve = Resolve::default();
-    resolve
-        .push_dir(folder)
-        .map_err(|error| Error { at: folder.display().to_string(), problem: Problem::Syntax(format!("{error:#}")) })?;
+    resolve.push_dir(folder).map_err(|error| Error { at: folder.display().to_string(), problem: Problem::Syntax(format!("{error:#}")) })?;
     Loader { resolve: &resolve, model: Model::default(), numbers: BTreeMap::new() }.run()
 }
 
@@ -325,9 +323,7 @@ impl Loader<'_> {
         let kind = &self.resolve.types[id].kind;
         match kind {
             TypeDefKind::Option(item) => Ok(Type::Option(Box::new(self.ty(at, item)?))),
-            TypeDefKind::Tuple(tuple) => {
-                Ok(Type::Tuple(tuple.types.iter().map(|item| self.ty(at, item)).collect::<Result<_, _>>()?))
-            }
+            TypeDefKind::Tuple(tuple) => Ok(Type::Tuple(tuple.types.iter().map(|item| self.ty(at, item)).collect::<Result<_, _>>()?)),
             TypeDefKind::FixedLengthList(_, length) if *length > ARRAY => fail(at, Problem::LongArray(*length)),
             TypeDefKind::FixedLengthList(item, length) => Ok(Type::Array(Box::new(self.ty(at, item)?), *length)),
             TypeDefKind::List(_) => fail(at, Problem::Unbounded),
@@ -370,8 +366,7 @@ impl Loader<'_> {
         if oneway && (pending || function.result.is_some()) {
             return fail(&at, Problem::OnewayWithAnswer);
         }
-        let operation =
-            Operation { number, name: function.name.clone(), docs, parameters, results, pending, oneway, idempotent, right };
+        let operation = Operation { number, name: function.name.clone(), docs, parameters, results, pending, oneway, idempotent, right };
         self.check(&at, service, operation)
     }
 

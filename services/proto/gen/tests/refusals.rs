@@ -80,21 +80,9 @@ fn each_mistake_has_its_message() {
             "t:t/i.error",
             "an error's detail",
         ),
-        (
-            interface("/// A.\n/// @op 1\na: func();\n/// B.\n/// @op 1\nb: func();"),
-            "t:t/i.b",
-            "operation 1 is taken",
-        ),
-        (
-            "package t:t;\n/// I.\n/// @interface 9\ninterface i {\n/// F.\n/// @op 1\nf: func();\n}".into(),
-            "t:t/i",
-            "needs a version",
-        ),
-        (
-            "package t:t@1.0.0;\n/// I.\ninterface i {\n/// F.\n/// @op 1\nf: func();\n}".into(),
-            "t:t/i",
-            "needs @interface",
-        ),
+        (interface("/// A.\n/// @op 1\na: func();\n/// B.\n/// @op 1\nb: func();"), "t:t/i.b", "operation 1 is taken"),
+        ("package t:t;\n/// I.\n/// @interface 9\ninterface i {\n/// F.\n/// @op 1\nf: func();\n}".into(), "t:t/i", "needs a version"),
+        ("package t:t@1.0.0;\n/// I.\ninterface i {\n/// F.\n/// @op 1\nf: func();\n}".into(), "t:t/i", "needs @interface"),
         (
             "package t:t@1.0.0;\n/// I.\n/// @interface 9\ninterface i {\n/// F.\n/// @op 1\nf: func();\n}\n\
              /// J.\n/// @interface 9\ninterface j {\n/// F.\n/// @op 1\nf: func();\n}"

@@ -2,17 +2,10 @@
 
 use aios_abi::message::Header;
 
-use super::{CALLER, TICKET, caps, dispatch, dispatchers};
+use super::{CALLER, TICKET, caps, dispatch, dispatchers, random};
 use crate::host::{Longest, fuzz, packet};
 use crate::types::ErrorCode;
 use crate::{Incoming, Outcome, ServiceError};
-
-/// A generator whose seed can be given, and is printed when a test fails.
-fn random() -> fastrand::Rng {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or_else(|| fastrand::u64(..));
-    println!("SEED={seed}");
-    fastrand::Rng::with_seed(seed)
-}
 
 /// Numbers up to a bound, both ends more often than chance would have them.
 fn choose(random: &mut fastrand::Rng) -> impl FnMut(u64) -> u64 + '_ {
@@ -32,8 +25,7 @@ fn good_packets_reach_the_server() {
             for _ in 0..200 {
                 let packet = packet(interface, operation, 0, &mut choose(&mut random));
                 assert!(packet.len() <= operation.max_request as usize);
-                let request =
-                    Incoming { packet: &packet, caps: &caps(operation.caps_in), call: !operation.mark.oneway, ticket: TICKET };
+                let request = Incoming { packet: &packet, caps: &caps(operation.caps_in), call: !operation.mark.oneway, ticket: TICKET };
                 let (outcome, reply) = dispatch(dispatcher, &CALLER, &request);
                 if operation.mark.oneway {
                     assert_eq!(outcome, Outcome::Done, "{} {} {packet:?}", interface.name, operation.name);

@@ -38,14 +38,7 @@ impl Peer {
 }
 
 impl Transport for Peer {
-    fn call(
-        &mut self,
-        buffer: &mut [u8],
-        length: usize,
-        caps: &CapList,
-        take_caps: u8,
-        _: u64,
-    ) -> Result<ReplyInfo, TransportError> {
+    fn call(&mut self, buffer: &mut [u8], length: usize, caps: &CapList, take_caps: u8, _: u64) -> Result<ReplyInfo, TransportError> {
         let packet = buffer[..length].to_vec();
         let (reply, operation) = self.receive(&packet, caps, true);
         buffer[..reply.len()].copy_from_slice(&reply);
@@ -147,9 +140,7 @@ fn every_operation_is_taken_and_answered() {
 
 #[test]
 fn every_reply_that_a_server_can_give_is_taken() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut peer = Peer { random: Some(fastrand::Rng::with_seed(seed)), called: BTreeSet::new() };
+    let mut peer = Peer { random: Some(super::random()), called: BTreeSet::new() };
     for _ in 0..200 {
         for (name, result) in call_everything(&mut peer) {
             assert_eq!(result, Ok(()), "{name}");

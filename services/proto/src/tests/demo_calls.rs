@@ -9,7 +9,7 @@ use crate::demo::{bare, kinds};
 use crate::host::Loopback;
 use crate::server::Arrived;
 use crate::types::ErrorCode;
-use crate::{Answer, CapList, Capability, Caller, Grant, Later, ReplyInfo, ServiceError, Transport};
+use crate::{Answer, Caller, CapList, Capability, Grant, Later, ReplyInfo, ServiceError, Transport};
 
 #[derive(Default)]
 struct Demo {
@@ -56,11 +56,7 @@ impl demo::Server for Demo {
         Ok(())
     }
 
-    fn swap(
-        &mut self,
-        _: &Caller,
-        mine: Arrived<'_, Frame>,
-    ) -> Result<(Grant<Frame>, kinds::Amount, Grant<Notification>), Failure> {
+    fn swap(&mut self, _: &Caller, mine: Arrived<'_, Frame>) -> Result<(Grant<Frame>, kinds::Amount, Grant<Notification>), Failure> {
         let kept = mine.keep();
         Ok((Grant::Move(kept), 5, Grant::Move(Notification::from_handle(SlotHandle::new(9, 9)))))
     }
@@ -109,8 +105,7 @@ fn data_goes_there_and_back() {
         for thing in [Thing::None, Thing::Word(Word::truncated("w")), Thing::Amount((Colour::Green, 9)), Thing::Words(words)] {
             let expected = format!("{thing:?} [1, 2] Some(\"m\") Many(257)");
             let many = Many::F0.or(Many::F8);
-            let (word, blob) =
-                client.echo(thing, Blob::new(&[1, 2]).unwrap(), Some(Word::new("m").unwrap()), many, 0).unwrap();
+            let (word, blob) = client.echo(thing, Blob::new(&[1, 2]).unwrap(), Some(Word::new("m").unwrap()), many, 0).unwrap();
             assert_eq!(blob.as_slice(), expected.as_bytes());
             assert_eq!(word, Thing::Word(Word::truncated(&expected)));
         }
@@ -136,9 +131,7 @@ fn capabilities_go_there_and_back() {
 fn errors_keep_their_details() {
     for error in [Error::Plain, Error::Detailed(u32::MAX), Error::Deep((7, i64::MIN))] {
         let mut server = Demo { fail: Some(error), ..Demo::default() };
-        let answer = with(&mut server, |client| {
-            client.echo(Thing::None, Blob::default(), None, Many::NONE, 0).map(|_| ())
-        });
+        let answer = with(&mut server, |client| client.echo(Thing::None, Blob::default(), None, Many::NONE, 0).map(|_| ()));
         assert_eq!(answer, Err(CallError::Service(error)));
     }
     assert_eq!(Error::Deep((7, -1)).code(), 1026);
@@ -205,9 +198,7 @@ impl Transport for Forger {
 
 #[test]
 fn replies_are_not_believed() {
-    let seed = fastrand::u64(..);
-    println!("seed {seed}");
-    let mut random = fastrand::Rng::with_seed(seed);
+    let mut random = super::random();
     let mut caps = CapList::NONE;
     assert!(caps.push(SlotHandle::new(1, 1), true) && caps.push(SlotHandle::new(2, 1), true));
     let good = crate::host::packet(&demo::INTERFACE, &demo::op::SWAP, 1, &mut crate::host::Longest);

@@ -7,8 +7,11 @@ use crate::host::{Longest, packet};
 use crate::types::ErrorCode;
 use crate::{Caller, Incoming, OperationInfo, Outcome, ServiceError};
 
-/// Runs a check on a good packet of every operation, taken apart so that it can be spoiled.
-fn each(check: impl Fn(&OperationInfo, Vec<u8>, &dyn Fn(&[u8], u8, bool, Caller) -> (Outcome, Vec<u8>))) {
+/// Dispatches a packet that comes with so many capabilities, as a call or not, from this caller.
+type Send<'a> = &'a dyn Fn(&[u8], u8, bool, Caller) -> (Outcome, Vec<u8>);
+
+/// Runs a check on a good packet of every operation, so that it can be spoiled.
+fn each(check: impl Fn(&OperationInfo, Vec<u8>, Send<'_>)) {
     for (interface, dispatcher) in dispatchers() {
         for operation in interface.operations {
             let good = packet(interface, operation, 0, &mut Longest);
@@ -73,7 +76,8 @@ fn lengths() {
 fn header_fields() {
     each(|operation, good, send| {
         let (count, call) = (operation.caps_in, !operation.mark.oneway);
-        let spoiled: [(ErrorCode, &dyn Fn(&mut Header)); 5] = [
+        type Spoil<'a> = &'a dyn Fn(&mut Header);
+        let spoiled: [(ErrorCode, Spoil<'_>); 5] = [
             (ErrorCode::BadInterface, &|header| header.interface ^= 0x4000),
             (ErrorCode::BadOperation, &|header| header.operation |= 0x8000),
             (ErrorCode::BadVersion, &|header| header.major += 1),

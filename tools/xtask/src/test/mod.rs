@@ -4,9 +4,10 @@ mod cargo_tests;
 mod checks;
 
 use std::io::stdout;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::progress::{Progress, Style};
 use crate::setup::{self, Tool};
@@ -80,7 +81,7 @@ type Suite = (&'static str, fn(&Context<'_>, Option<&str>) -> Result<Tally>);
 const SUITES: [Suite; 4] = [("tidy", checks::tidy), ("host", cargo_tests::host), ("miri", cargo_tests::miri), ("system", system::suite)];
 
 /// Runs the command.
-pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let progress = Progress::new(false);
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
     let context = Context { workspace, progress, full: options.full, seed };
@@ -101,7 +102,8 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     }
     let total = report(&rows, Style::of(&stdout()));
     println!("{}", last_line(&total));
-    if total.failed == 0 { Ok(()) } else { bail!("tests failed") }
+    // Nothing may follow the last line: the exit code says the rest.
+    Ok(if total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Which suites run, and which of their tests.

@@ -1,11 +1,13 @@
-//! The transport of service clients.
+//! The transport of service clients, and the port of servers.
 
 use aios_abi::message::{self, RecvInfo, SendInfo};
-use aios_abi::{Call, SlotHandle};
+use aios_abi::message::{Fault, FaultCause};
+use aios_abi::{Call, Error, MessageId, SlotHandle};
 use aios_proto::{CapList, Transport, TransportError};
+use aios_service::port::{Event, Port};
 
-use super::{Regs, SERVICE, SLOT, WORD, answering, observe};
-use crate::service::Remote;
+use super::{Regs, SERVICE, SLOT, WORD, answering, fake, observe};
+use crate::service::{Mailbox, Remote};
 
 #[test]
 fn a_short_reply_comes_in_the_buffer() {
@@ -46,4 +48,73 @@ fn one_way_packets_go_out_whole() {
     let ((call, regs), ()) = observe(Regs::default(), || Remote(SERVICE).drop_capability(SlotHandle::new(9, 9)));
     assert_eq!((call, regs), (Call::CapDrop, Regs::at(9 << 16 | 9)));
     assert!(Remote(SERVICE).call(&mut [0; 8], 9, &CapList::NONE, 0, 0).is_err());
+}
+
+fn info(length: u32, kind: message::Received) -> u64 {
+    RecvInfo { length, kind, rights: 8, caps: 0 }.encode()
+}
+
+#[test]
+fn a_short_call_comes_in_the_buffer_with_its_stamps() {
+    let words = [u64::from_le_bytes(*b"12345678"), u64::from_le_bytes(*b"abc\0\0\0\0\0"), 0, 0, 0, 0, 0, WORD];
+    let x10 = RecvInfo { length: 11, kind: message::Received::Call, rights: 8, caps: 1 }.encode();
+    let answer = Regs { x: words, x9: 4, x10, x11: 5, x12: 6, ..Regs::default() };
+    let mut buffer = [0xff; 65];
+    let ((call, regs), event) = observe(answer, || Mailbox.receive(&mut buffer, 2, 77));
+    let wanted = SendInfo { take_caps: 2, room: 65, ..SendInfo::default() };
+    assert_eq!((call, regs.x10, regs.x12), (Call::IpcRecv, wanted.encode(), 77));
+    let Ok(Event::Message(message)) = event else { panic!("{event:?}") };
+    assert_eq!((message.length, message.agent, message.badge, message.rights), (11, 4, 5, 8));
+    assert_eq!((message.id, message.call, message.caps.slot(0)), (MessageId(6), true, SLOT));
+    assert_eq!((&buffer[..11], buffer[11]), (&b"12345678abc"[..], 0xff));
+}
+
+#[test]
+fn a_long_message_is_in_the_buffer_already() {
+    let _kernel = fake::install(|_, regs| {
+        // SAFETY: the wrapper's buffer, with the room that it says.
+        unsafe { core::slice::from_raw_parts_mut(regs.x11 as *mut u8, 70) }.fill(9);
+        *regs = Regs { x10: info(70, message::Received::Message), ..Regs::default() };
+        Ok(())
+    });
+    let mut buffer = [0; 100];
+    let event = Mailbox.receive(&mut buffer, 0, 0);
+    assert!(matches!(event, Ok(Event::Message(message)) if message.length == 70 && !message.call));
+    assert_eq!((buffer[69], buffer[70]), (9, 0));
+}
+
+#[test]
+fn replies_go_out_of_the_buffer_into_which_the_next_event_comes() {
+    let mut buffer = [3; 90];
+    let place = buffer.as_ptr() as u64;
+    let answer = Regs { x10: info(8, message::Received::Notification), ..Regs::default().with([6]) };
+    let ((call, regs), event) = observe(answer, || Mailbox.reply_receive(MessageId(3), &mut buffer, 80, &CapList::NONE, 1, 8));
+    let sent = SendInfo { length: 80, room: 90, take_caps: 1, ..SendInfo::default() };
+    assert_eq!((call, regs), (Call::IpcReplyRecv, Regs { x10: sent.encode(), x11: place, x12: 8, ..Regs::at(3) }));
+    assert!(matches!(event, Ok(Event::Notification { bits: 6 })));
+    assert!(Mailbox.reply_receive(MessageId(3), &mut buffer, 91, &CapList::NONE, 1, 8).is_err());
+
+    let ((call, regs), result) = observe(Regs::default(), || Mailbox.reply(MessageId(9), b"done", &CapList::NONE));
+    assert_eq!((call, regs.x9, regs.x10, result), (Call::IpcReply, 9, 4, Ok(())));
+}
+
+#[test]
+fn the_other_events_and_calls() {
+    let fault = Fault { agent: 9, cause: FaultCause::Undefined as u16, syndrome: 1, address: 2, pc: 3, sp: 4, lr: 5, pstate: 6 };
+    let answer = Regs { x: fault.encode(), x10: info(64, message::Received::Fault), x12: 77, ..Regs::default() };
+    let (_, event) = observe(answer, || Mailbox.receive(&mut [0; 65], 0, 0));
+    assert!(matches!(event, Ok(Event::Fault { message: MessageId(77), fault: seen }) if seen == fault));
+    {
+        let _kernel = fake::install(|_, _| Err(Error::Timeout));
+        let event = Mailbox.receive(&mut [0; 65], 0, 0);
+        assert_eq!(event.map(|_| ()), Err(TransportError(Error::Timeout.code())));
+    }
+    let ((call, regs), result) = observe(Regs::default(), || Mailbox.notify(SLOT, 4));
+    assert_eq!((call, regs, result), (Call::Notify, Regs::at(WORD).with([4]), Ok(())));
+    let ((call, regs), result) = observe(Regs::default(), || Mailbox.watch(SLOT, 4));
+    assert_eq!((call, regs, result), (Call::Watch, Regs::at(WORD).with([4]), Ok(())));
+    let ((call, regs), ()) = observe(Regs::default(), || Mailbox.drop_capability(SLOT));
+    assert_eq!((call, regs), (Call::CapDrop, Regs::at(WORD)));
+    let ((call, _), now) = observe(Regs::default().with([55]), || Mailbox.now_ns());
+    assert_eq!((call, now), (Call::TimeNow, 55));
 }

@@ -54,11 +54,7 @@ impl Emitter<'_> {
         if arguments.len() > 7 {
             self.out.line("#[allow(clippy::too_many_arguments)]");
         }
-        self.out.open(format!(
-            "pub fn {}{generic}({}) -> Result<{output}, CallError> {{",
-            snake(&operation.name),
-            arguments.join(", ")
-        ));
+        self.out.open(format!("pub fn {}{generic}({}) -> Result<{output}, CallError> {{", snake(&operation.name), arguments.join(", ")));
         let caps = self.caps(operation);
         let data = operation.parameters.iter().filter(|p| p.value.data().is_some()).map(|p| parameter(&p.name));
         let data = tuple(data);
@@ -91,13 +87,15 @@ impl Emitter<'_> {
     fn results(&mut self, operation: &Operation, marker: &str, data: &str, caps: &str) {
         let names: Vec<_> = (0..operation.results.len()).map(|place| format!("r{place}")).collect();
         let of = |capability: bool| {
-            names.iter().zip(&operation.results).filter(move |(_, value)| value.data().is_none() == capability).map(|(name, _)| name.clone())
+            names
+                .iter()
+                .zip(&operation.results)
+                .filter(move |(_, value)| value.data().is_none() == capability)
+                .map(|(name, _)| name.clone())
         };
         let pattern = tuple(of(false));
         let caps_name = if operation.capabilities_out() == 0 { "_" } else { "caps" };
-        self.out.line(format!(
-            "let ({pattern}, {caps_name}) = self.link.call::<op::{marker}, _>(&{data}, {caps}, deadline_ns)?;"
-        ));
+        self.out.line(format!("let ({pattern}, {caps_name}) = self.link.call::<op::{marker}, _>(&{data}, {caps}, deadline_ns)?;"));
         for (place, name) in of(true).enumerate() {
             self.out.line(format!("let {name} = crate::Capability::from_handle(caps.keep({place}));"));
         }

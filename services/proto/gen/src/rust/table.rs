@@ -8,9 +8,8 @@ use crate::size;
 impl Emitter<'_> {
     pub(super) fn table(&mut self, service: &Service) {
         let error = self.error_detail(service);
-        let longest = service.operations.iter().map(|operation| {
-            size::request(self.model, operation).max(size::reply(self.model, operation, error))
-        });
+        let longest =
+            service.operations.iter().map(|operation| size::request(self.model, operation).max(size::reply(self.model, operation, error)));
         let longest = longest.max().unwrap_or(size::HEADER);
         let caps = service.operations.iter().map(Operation::capabilities_in).max().unwrap_or(0);
         let constants = [
@@ -64,10 +63,7 @@ impl Emitter<'_> {
     fn info(&mut self, service: &Service, operation: &Operation) {
         let detail = self.error_detail(service);
         self.out.line(format!("/// What is known of `{}`.", operation.name));
-        self.out.open(format!(
-            "pub const {}: crate::OperationInfo = crate::OperationInfo {{",
-            shouty(&operation.name)
-        ));
+        self.out.open(format!("pub const {}: crate::OperationInfo = crate::OperationInfo {{", shouty(&operation.name)));
         self.out.line(format!("number: {},", operation.number));
         self.out.line(format!("name: \"{}\",", operation.name));
         self.out.line(format!("max_request: {},", size::request(self.model, operation)));

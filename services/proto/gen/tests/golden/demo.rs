@@ -576,28 +576,24 @@ pub mod demo {
         }
 
         /// Nothing in, nothing out.
-        #[allow(clippy::too_many_arguments)]
         pub fn ping(&mut self, deadline_ns: u64) -> Result<(), CallError> {
             let ((), _) = self.link.call::<op::Ping, _>(&(), crate::CapList::NONE, deadline_ns)?;
             Ok(())
         }
 
         /// All numbers there and back.
-        #[allow(clippy::too_many_arguments)]
         pub fn count(&mut self, numbers: Numbers, deadline_ns: u64) -> Result<Numbers, CallError> {
             let ((r0,), _) = self.link.call::<op::Count, _>(&(numbers,), crate::CapList::NONE, deadline_ns)?;
             Ok(r0)
         }
 
         /// Borrowed data there and back; `type` and `caller` are names that Rust or the generator uses.
-        #[allow(clippy::too_many_arguments)]
         pub fn echo<'c>(&'c mut self, r#type: Thing<'_>, caller_: Blob<'_>, maybe: Option<Word<'_>>, many: Many, deadline_ns: u64) -> Result<(Thing<'c>, Blob<'c>), CallError> {
             let ((r0, r1), _) = self.link.call::<op::Echo, _>(&(r#type, caller_, maybe, many), crate::CapList::NONE, deadline_ns)?;
             Ok((r0, r1))
         }
 
         /// Lends capabilities.
-        #[allow(clippy::too_many_arguments)]
         pub fn lend(&mut self, first: &super::kinds::Frame, size: super::kinds::Amount, second: &super::kinds::Notification, deadline_ns: u64) -> Result<(), CallError> {
             let mut caps = crate::CapList::NONE;
             if !caps.push(crate::Capability::handle(first), false) {
@@ -611,7 +607,6 @@ pub mod demo {
         }
 
         /// Gives one and gets two back.
-        #[allow(clippy::too_many_arguments)]
         pub fn swap(&mut self, mine: super::kinds::Frame, deadline_ns: u64) -> Result<(super::kinds::Frame, super::kinds::Amount, super::kinds::Notification), CallError> {
             let mut caps = crate::CapList::NONE;
             if !caps.push(crate::Capability::handle(&mine), true) {
@@ -624,14 +619,12 @@ pub mod demo {
         }
 
         /// Answered when it is time.
-        #[allow(clippy::too_many_arguments)]
         pub fn wait<'c>(&'c mut self, long: u64, deadline_ns: u64) -> Result<Word<'c>, CallError> {
             let ((r0,), _) = self.link.call::<op::Wait, _>(&(long,), crate::CapList::NONE, deadline_ns)?;
             Ok(r0)
         }
 
         /// Never answered.
-        #[allow(clippy::too_many_arguments)]
         pub fn tell(&mut self, word: Word<'_>, notify: super::kinds::Notification) -> Result<(), CallError> {
             let mut caps = crate::CapList::NONE;
             if !caps.push(crate::Capability::handle(&notify), true) {
@@ -641,7 +634,6 @@ pub mod demo {
         }
 
         /// Just as long as registers are without a capability.
-        #[allow(clippy::too_many_arguments)]
         pub fn brim(&mut self, bytes: [u8; 32], more: [u8; 20], frame: &super::kinds::Frame, deadline_ns: u64) -> Result<(), CallError> {
             let mut caps = crate::CapList::NONE;
             if !caps.push(crate::Capability::handle(frame), false) {
@@ -761,7 +753,6 @@ pub mod bare {
         }
 
         /// Fails at will.
-        #[allow(clippy::too_many_arguments)]
         pub fn fail(&mut self, code: u16, deadline_ns: u64) -> Result<u16, CallError> {
             let ((r0,), _) = self.link.call::<op::Fail, _>(&(code,), crate::CapList::NONE, deadline_ns)?;
             Ok(r0)
