@@ -104,7 +104,18 @@ impl Node {
         self.place.load(Ordering::Relaxed) as u8
     }
 
-    fn root(&self) -> u32 {
+    /// The id by which slots and children name it.
+    pub fn id(&self, index: u32) -> NodeId {
+        NodeId { index, generation: self.generation.load(Ordering::Relaxed) }
+    }
+
+    /// Slots, messages that wait and derivations that refer to it.
+    pub fn references(&self) -> u32 {
+        self.references.load(Ordering::Relaxed)
+    }
+
+    /// Index of the root of its tree.
+    pub fn root(&self) -> u32 {
         (self.place.load(Ordering::Relaxed) >> 32) as u32
     }
 }

@@ -23,6 +23,11 @@ pub struct TimerLinks {
 impl TimerLinks {
     /// None set.
     pub const EMPTY: Self = Self { at_ns: [0; KINDS], links: [Link::NONE; KINDS] };
+
+    /// When a timer goes off, ns; `None` if it isn't set.
+    pub const fn at(&self, kind: u8) -> Option<u64> {
+        if self.links[kind as usize].bucket == 0 { None } else { Some(self.at_ns[kind as usize]) }
+    }
 }
 
 /// How the agents' timers are reached.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use aios_abi::message::SendInfo;
+use aios_abi::message::{Fault, SendInfo};
 use aios_abi::{Error, MessageId, SlotHandle};
 use aios_proto::{CapList, Received, TransportError};
 
@@ -72,6 +72,13 @@ impl FakePort {
         self.script.push_back((now_ns, Vec::new(), event));
     }
 
+    /// Puts a fault into the script, with the text of a panic.
+    pub fn fault(&mut self, now_ns: u64, fault: Fault, text: &[u8]) {
+        self.next += 1;
+        let event = Event::Fault { message: MessageId::new(fault.agent as u16, self.next), fault, text: text.len() };
+        self.script.push_back((now_ns, text.to_vec(), event));
+    }
+
     /// Puts a message into the script and returns its id.
     pub fn message(&mut self, now_ns: u64, agent: u64, call: bool, packet: &[u8], caps: &[SlotHandle]) -> MessageId {
         self.next += 1;
@@ -121,12 +128,12 @@ impl FakePort {
         }
         let (now_ns, packet, event) = self.script.pop_front().ok_or(Error::Deadlock)?;
         self.now_ns = self.now_ns.max(now_ns);
-        if let Event::Message(message) = &event {
-            let length = packet.len().min(buffer.len());
-            buffer[..length].copy_from_slice(&packet[..length]);
-            if message.call {
-                self.open.insert(message.id);
-            }
+        let length = packet.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&packet[..length]);
+        if let Event::Message(message) = &event
+            && message.call
+        {
+            self.open.insert(message.id);
         }
         Ok(event)
     }

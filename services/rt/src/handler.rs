@@ -32,9 +32,9 @@ pub trait Handler {
         let _ = (bits, now_ns);
     }
 
-    /// A fault of an agent that the server supervises, to be answered with `FaultReply`.
-    fn fault(&mut self, message: MessageId, fault: &Fault, now_ns: u64) {
-        let _ = (message, fault, now_ns);
+    /// A fault of an agent that the server supervises, to be answered with `FaultReply`. `text` is what a panic said.
+    fn fault(&mut self, message: MessageId, fault: &Fault, text: &[u8], now_ns: u64) {
+        let _ = (message, fault, text, now_ns);
     }
 
     /// An agent died, or the last capability with a badge is gone, that was watched with [`Actions::watch`].

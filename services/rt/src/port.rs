@@ -20,6 +20,8 @@ pub enum Event {
         message: MessageId,
         /// What happened.
         fault: Fault,
+        /// Bytes of the text of a panic, in the buffer that was given; 0 of any other fault.
+        text: usize,
     },
     /// The deadline passed.
     Timeout,

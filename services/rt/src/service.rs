@@ -121,9 +121,11 @@ impl<H: Handler, const BUFFER: usize, const PENDING: usize> Service<H, BUFFER, P
                 self.counters.notifications += 1;
                 self.notification(bits, now_ns);
             }
-            Event::Fault { message, fault } => {
+            Event::Fault { message, fault, text } => {
                 self.counters.faults += 1;
-                self.handler.fault(message, &fault, now_ns);
+                let [first, second] = &self.buffers;
+                let text = if self.turn { second } else { first }.get(..text).unwrap_or_default();
+                self.handler.fault(message, &fault, text, now_ns);
             }
             Event::Timeout => self.counters.timeouts += 1,
         }

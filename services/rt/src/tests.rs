@@ -86,7 +86,8 @@ impl Handler for Console {
         self.stop |= bits & STOP != 0;
     }
 
-    fn fault(&mut self, _: MessageId, fault: &Fault, _: u64) {
+    fn fault(&mut self, _: MessageId, fault: &Fault, text: &[u8], _: u64) {
+        assert_eq!(text, b"a reason");
         self.faults.push(fault.agent);
     }
 
@@ -347,7 +348,7 @@ fn replies_that_cannot_be_sent_become_errors() {
 fn an_end_leaves_nobody_waiting() {
     let (mut service, mut port) = (service(Config::default()), FakePort::default());
     let pending = port.message(1, 7, true, &request(&op::READ), &[]);
-    port.event(2, Event::Fault { message: MessageId::NONE, fault: Fault::decode([44, 0, 0, 0, 0, 0, 0, 0]) });
+    port.fault(2, Fault::decode([44, 0, 0, 0, 0, 0, 0, 0]), b"a reason");
     port.event(3, Event::Notification { bits: STOP });
     assert_eq!(service.run(&mut port), Ok(()));
     assert_eq!(refusal(port.reply_to(pending)), Some(ErrorCode::Cancelled.code()));

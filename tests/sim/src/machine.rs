@@ -1,5 +1,6 @@
 //! A machine made of ordinary memory.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use aios_abi::AgentId;
@@ -14,10 +15,15 @@ const PAGE: u64 = PAGE_SIZE as u64;
 /// A machine made of ordinary memory.
 #[derive(Clone, Default)]
 pub struct Sim {
-    pages: BTreeMap<u64, Box<[u8; PAGE_SIZE]>>,
-    next: u64,
+    /// Pages from `RAM` on. No address is ever given out twice, so that a stale one is always noticed.
+    pages: Vec<Option<Box<[u8; PAGE_SIZE]>>>,
+    in_use: u64,
     /// Pages that may be allocated before the machine says that there are none.
     pub left: u64,
+    /// Allocations asked for.
+    pub allocations: u64,
+    /// The allocation with this number fails, even though memory is there.
+    pub fail_at: Option<u64>,
     /// Pages that hold objects of the core, which live outside of `pages`.
     pub objects: u64,
     nodes: Vec<Option<Box<NodePage>>>,
@@ -34,26 +40,44 @@ pub struct Sim {
     pub powered_off: Option<bool>,
     /// Every this many questions there is an interrupt pending; 0 for never.
     pub interrupt_every: u32,
-    questions: std::cell::Cell<u32>,
+    questions: Cell<u32>,
+    /// Of 256 questions, this many are answered by an interrupt, at random.
+    pub interrupt_chance: u8,
+    /// State of the generator behind that.
+    pub interrupt_seed: Cell<u64>,
 }
 
 impl Sim {
     /// A machine with this many pages of RAM.
     pub fn new(pages: u64) -> Self {
-        Self { left: pages, next: RAM, timer: u64::MAX, generations: vec![0; AGENTS], claimed: vec![false; AGENTS], ..Self::default() }
+        let interrupt_seed = Cell::new(1);
+        let (generations, claimed) = (vec![0; AGENTS], vec![false; AGENTS]);
+        Self { left: pages, timer: u64::MAX, generations, claimed, interrupt_seed, ..Self::default() }
     }
 
     /// Pages in use.
     pub fn used(&self) -> u64 {
-        self.pages.len() as u64 + self.objects + self.nodes.iter().flatten().count() as u64
+        self.in_use + self.objects + self.node_pages()
+    }
+
+    /// Pages that were allocated by their address and not given back, lowest first.
+    pub fn allocated(&self) -> impl Iterator<Item = u64> + '_ {
+        (RAM..).step_by(PAGE_SIZE).zip(&self.pages).filter_map(|(address, page)| page.is_some().then_some(address))
+    }
+
+    /// Pages of derivation nodes.
+    pub fn node_pages(&self) -> u64 {
+        self.nodes.iter().flatten().count() as u64
     }
 
     fn page_of(&self, address: u64) -> &[u8; PAGE_SIZE] {
-        self.pages.get(&(address & !(PAGE - 1))).unwrap_or_else(|| panic!("access to free memory at {address:#x}"))
+        let page = address.checked_sub(RAM).and_then(|offset| self.pages.get((offset / PAGE) as usize)?.as_deref());
+        page.unwrap_or_else(|| panic!("access to free memory at {address:#x}"))
     }
 
     fn page_of_mut(&mut self, address: u64) -> &mut [u8; PAGE_SIZE] {
-        self.pages.get_mut(&(address & !(PAGE - 1))).unwrap_or_else(|| panic!("access to free memory at {address:#x}"))
+        let page = address.checked_sub(RAM).and_then(|offset| self.pages.get_mut((offset / PAGE) as usize)?.as_deref_mut());
+        page.unwrap_or_else(|| panic!("access to free memory at {address:#x}"))
     }
 
     fn range(address: u64, length: usize) -> std::ops::Range<usize> {
@@ -63,7 +87,9 @@ impl Sim {
     }
 
     fn take(&mut self, pages: u64) -> bool {
-        let enough = pages <= self.left;
+        let number = self.allocations;
+        self.allocations += 1;
+        let enough = pages <= self.left && self.fail_at != Some(number);
         if enough {
             self.left -= pages;
         }
@@ -76,19 +102,20 @@ impl Memory for Sim {
         if !self.take(pages) {
             return None;
         }
-        let address = self.next;
+        let address = RAM + self.pages.len() as u64 * PAGE;
+        self.pages.extend((0..pages).map(|_| Some(Box::new([0; PAGE_SIZE]))));
         // A page between runs, so that nothing can reach its neighbour unseen.
-        self.next += (pages + 1) * PAGE;
-        for i in 0..pages {
-            self.pages.insert(address + i * PAGE, Box::new([0; PAGE_SIZE]));
-        }
+        self.pages.push(None);
+        self.in_use += pages;
         Some(address)
     }
 
     fn free(&mut self, address: u64, pages: u64) {
         for i in 0..pages {
-            assert!(self.pages.remove(&(address + i * PAGE)).is_some(), "double free at {address:#x}");
+            let page = &mut self.pages[((address - RAM) / PAGE + i) as usize];
+            assert!(page.take().is_some(), "double free at {address:#x}");
         }
+        self.in_use -= pages;
         self.left += pages;
     }
 
@@ -123,7 +150,13 @@ impl Memory for Sim {
 
     fn interrupt_pending(&self) -> bool {
         self.questions.set(self.questions.get() + 1);
-        self.interrupt_every != 0 && self.questions.get().is_multiple_of(self.interrupt_every)
+        let mut seed = self.interrupt_seed.get();
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        self.interrupt_seed.set(seed);
+        let regular = self.interrupt_every != 0 && self.questions.get().is_multiple_of(self.interrupt_every);
+        regular || (seed >> 56) < self.interrupt_chance as u64
     }
 }
 

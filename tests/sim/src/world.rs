@@ -1,8 +1,10 @@
 //! A machine, a core and a clock; and the agents' side of every call.
 
+use std::collections::BTreeMap;
+
 use aios_abi::call::SLOT_FIRST;
 use aios_abi::id::SlotHandle;
-use aios_abi::limits::{PAGE_SIZE, USER_BASE};
+use aios_abi::limits::{AGENTS, PAGE_SIZE, USER_BASE};
 use aios_abi::message::SendInfo;
 use aios_abi::rights::Rights;
 use aios_abi::{ABI_VERSION, AgentId, Call, Error};
@@ -11,7 +13,7 @@ use aios_core::core::{Core, Facts, InitImage, InitSegment, Next};
 use aios_core::machine::Memory;
 use aios_core::space::Access;
 
-use crate::Sim;
+use crate::{Sim, audit};
 
 /// Registers that a call sets: number and value.
 pub type Args<'a> = &'a [(usize, u64)];
@@ -26,6 +28,12 @@ pub struct World {
     pub now: u64,
     /// Init.
     pub init: u16,
+    /// Pages of the boot image.
+    pub boot: Vec<u64>,
+    /// Check everything after every event.
+    pub checking: bool,
+    /// Who is in a call: id and incarnation, and the address of the call instruction.
+    calls: BTreeMap<u16, (AgentId, u32, u64)>,
 }
 
 impl World {
@@ -40,20 +48,65 @@ impl World {
         let image =
             InitImage { segments: &segments, entry: USER_BASE, bundle: (bundle >> 12, 1, 4096), device_tree: (tree >> 12, 1, 64, 0) };
         let id = core.start_init(&mut sim, &image, 0).expect("init starts");
-        Self { sim, core, now: 0, init: id.slot() }
+        Self { sim, core, now: 0, init: id.slot(), boot: vec![code, bundle, tree], checking: true, calls: BTreeMap::new() }
+    }
+
+    /// Checks that everything holds that must; panics with what doesn't.
+    pub fn check(&self) {
+        if let Err(violation) = self.core.check(&self.sim) {
+            panic!("{violation}");
+        }
+        // What is half cleared away is nobody's for a moment.
+        if self.slots().all(|slot| self.core.agents[slot].reap.phase == 0) {
+            audit(self);
+        }
+    }
+
+    /// The agents that are there.
+    pub fn slots(&self) -> impl Iterator<Item = u16> + '_ {
+        (1..AGENTS as u16).filter(|&slot| self.core.agents.get(slot).is_some())
+    }
+
+    /// The instruction after which `slot` runs again; if the kernel set it back to its call, it makes the call again.
+    fn rewound(&mut self, slot: u16) -> bool {
+        let agent = &self.core.agents[slot];
+        let made = self.calls.remove(&slot);
+        made.is_some_and(|(id, incarnation, pc)| agent.id == id && agent.incarnation == incarnation && agent.registers.pc == pc)
+    }
+
+    /// Has the agent that runs execute its call instruction.
+    pub fn execute(&mut self, slot: u16) {
+        assert_eq!(self.core.current(), slot, "only the running agent makes calls");
+        let agent = &mut self.core.agents[slot];
+        self.calls.insert(slot, (agent.id, agent.incarnation, agent.registers.pc));
+        agent.registers.pc += 4;
+        self.core.syscall(&mut self.sim, self.now);
     }
 
     /// Lets everything happen that happens without an agent's doing; answers who runs then.
     pub fn settle(&mut self) -> Option<u16> {
         for _ in 0..1_000_000 {
             match self.core.next(&mut self.sim, self.now) {
-                Next::Run(slot) => return Some(slot),
-                Next::Idle => return None,
-                Next::Interrupted => {}
+                Next::Run(slot) if self.rewound(slot) => self.execute(slot),
+                Next::Run(slot) => {
+                    self.checked();
+                    return Some(slot);
+                }
+                Next::Idle => {
+                    self.checked();
+                    return None;
+                }
+                Next::Interrupted => self.checked(),
                 Next::Halt => panic!("init is gone"),
             }
         }
         panic!("the kernel doesn't come to an end");
+    }
+
+    fn checked(&self) {
+        if self.checking {
+            self.check();
+        }
     }
 
     /// Moves the clock, and lets the timer go off if it is due.
@@ -94,8 +147,7 @@ impl World {
             x[register] = value;
         }
         self.now += 100;
-        self.core.agents[slot].registers.pc += 4;
-        self.core.syscall(&mut self.sim, self.now);
+        self.execute(slot);
         self.settle();
     }
 

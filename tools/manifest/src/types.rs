@@ -161,10 +161,12 @@ impl Special {
     pub const SEED: Special = Special(1 << 2);
     /// Holds a capability to its own pool, so that it can carve child pools out of it.
     pub const POOL: Special = Special(1 << 3);
+    /// May write to the kernel's early console.
+    pub const CONSOLE: Special = Special(1 << 4);
 
     /// Every special capability with its name in the manifest.
-    pub const NAMES: [(&'static str, Special); 4] =
-        [("observe", Self::OBSERVE), ("power", Self::POWER), ("seed", Self::SEED), ("pool", Self::POOL)];
+    pub const NAMES: [(&'static str, Special); 5] =
+        [("observe", Self::OBSERVE), ("power", Self::POWER), ("seed", Self::SEED), ("pool", Self::POOL), ("console", Self::CONSOLE)];
 
     /// Whether all bits of `other` are set.
     pub const fn has(self, other: Special) -> bool {

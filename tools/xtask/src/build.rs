@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::cleanup::Group;
 use crate::progress::{Progress, Step};
 use crate::setup::{KERNEL_TRIPLE, USER_TRIPLE};
 use crate::workspace::Workspace;
@@ -68,7 +69,9 @@ fn compile(workspace: &Workspace, progress: &Progress, what: &str, triple: &str,
 
 /// Runs a cargo command and shows beside the step what it is at; returns what it said, which is the error when it fails.
 fn watched(command: &mut Command, step: &Step) -> Result<String> {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().context("can't run cargo")?;
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut group = Group::spawn(command).context("can't run cargo")?;
+    let child = group.child();
     let mut said = String::new();
     if let Some(stderr) = child.stderr.take() {
         for line in BufReader::new(stderr).lines() {

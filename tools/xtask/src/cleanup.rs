@@ -3,15 +3,18 @@
 //! The same undoing happens on a normal end (guards), on a panic (hook) and on a signal (a thread that waits for one).
 
 use std::io::stdin;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 struct Undo {
     terminal: Option<Termios>,
+    /// Leaders of process groups.
     children: Vec<Pid>,
     /// Ctrl-C belongs to a program that we started and wait for.
     interrupts_ignored: bool,
@@ -53,7 +56,7 @@ pub fn without_interrupts<T>(action: impl FnOnce() -> T) -> T {
 fn undo() {
     with(|undo| {
         for &child in &undo.children {
-            let _ = kill_process(child, Signal::KILL);
+            let _ = kill_process_group(child, Signal::KILL);
         }
         restore(undo);
     });
@@ -65,21 +68,34 @@ fn restore(undo: &mut Undo) {
     }
 }
 
-/// A child process that is killed when this program ends by a signal or a panic.
-pub struct Child(Pid);
+/// A child process in a group of its own, which is killed with all that it started when the value is dropped, and when this program ends
+/// by a signal or a panic.
+pub struct Group {
+    child: Child,
+    leader: Pid,
+}
 
-impl Child {
-    /// Takes note of a process that was just started.
-    pub fn register(child: &std::process::Child) -> Self {
-        let pid = Pid::from_child(child);
-        with(|undo| undo.children.push(pid));
-        Self(pid)
+impl Group {
+    /// Starts the command. Its group gets no signal from the terminal: Ctrl-C reaches only us.
+    pub fn spawn(command: &mut Command) -> std::io::Result<Self> {
+        let child = command.process_group(0).spawn()?;
+        let leader = Pid::from_child(&child);
+        with(|undo| undo.children.push(leader));
+        Ok(Self { child, leader })
+    }
+
+    /// The process itself.
+    pub fn child(&mut self) -> &mut Child {
+        &mut self.child
     }
 }
 
-impl Drop for Child {
+impl Drop for Group {
     fn drop(&mut self) {
-        with(|undo| undo.children.retain(|&pid| pid != self.0));
+        with(|undo| undo.children.retain(|&leader| leader != self.leader));
+        // A group that has ended is no error; a leader that was waited for may have left children behind.
+        let _ = kill_process_group(self.leader, Signal::KILL);
+        let _ = self.child.wait();
     }
 }
 

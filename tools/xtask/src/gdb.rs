@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::artifacts::Artifacts;
-use crate::cleanup;
+use crate::cleanup::{self, Group};
 use crate::console;
 use crate::profile::Profile;
 use crate::progress::Progress;
@@ -64,19 +64,13 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     }
     sockets.remove();
     // In a process group of its own, so that Ctrl-C in the debugger interrupts the machine's program and not QEMU.
-    let mut machine =
-        std::os::unix::process::CommandExt::process_group(Command::new(QEMU).args(launch.arguments()).stdin(Stdio::null()), 0)
-            .spawn()
-            .with_context(|| format!("can't start {QEMU}"))?;
-    let registered = cleanup::Child::register(&machine);
+    let mut command = Command::new(QEMU);
+    let machine = Group::spawn(command.args(launch.arguments()).stdin(Stdio::null())).with_context(|| format!("can't start {QEMU}"))?;
     let outcome = wait_for(&sockets.gdb).and_then(|()| {
         progress.note("console: type `cargo xtask gdb --console` in a second terminal");
         debugger(&script)
     });
-    // Both fail only when QEMU is gone already.
-    let _ = machine.kill();
-    let _ = machine.wait();
-    drop(registered);
+    drop(machine);
     sockets.remove();
     outcome
 }
@@ -107,7 +101,8 @@ impl Sockets {
 fn script(artifacts: &Artifacts, programs: &[String], socket: &Path) -> Result<Vec<String>> {
     let init = [crate::build::INIT.to_owned()];
     let programs = if programs.is_empty() { &init } else { programs };
-    let mut lines = vec!["set confirm off".to_owned(), "set architecture aarch64".to_owned(), format!("file {}", artifacts.programs.kernel.display())];
+    let mut lines =
+        vec!["set confirm off".to_owned(), "set architecture aarch64".to_owned(), format!("file {}", artifacts.programs.kernel.display())];
     for name in programs {
         let Some((_, path)) = artifacts.programs.images.iter().find(|(image, _)| image == name) else {
             let known: Vec<&str> = artifacts.programs.images.iter().map(|(image, _)| image.as_str()).collect();

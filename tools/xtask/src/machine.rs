@@ -5,13 +5,13 @@
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::cleanup;
+use crate::cleanup::Group;
 use crate::mark::{Mark, Piece};
 use crate::qemu::{Launch, QEMU};
 use crate::serial::{Event, Serial};
@@ -83,27 +83,22 @@ pub enum After {
 
 /// A machine in QEMU.
 pub struct Machine {
-    child: Child,
+    qemu: Group,
     serial: Serial,
     complaints: Option<JoinHandle<String>>,
     silence: Duration,
     at_prompt: bool,
     halting: bool,
     exit: Option<ExitStatus>,
-    _killed_at_exit: cleanup::Child,
 }
 
 impl Machine {
     /// Starts QEMU. What the console says goes to the file `log` as well.
     pub fn start(launch: &Launch, log: &Path, silence: Duration) -> Result<Self> {
-        let mut child = launch
-            .command()
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("can't start {QEMU}"))?;
-        let killed_at_exit = cleanup::Child::register(&child);
+        let mut command = launch.command();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut qemu = Group::spawn(&mut command).with_context(|| format!("can't start {QEMU}"))?;
+        let child = qemu.child();
         let (input, output, complaints) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(input), Some(output), Some(mut complaints)) = (input, output, complaints) else {
             anyhow::bail!("QEMU was started without pipes");
@@ -115,16 +110,7 @@ impl Machine {
             String::from_utf8_lossy(&text).trim().to_owned()
         });
         let serial = Serial::new(output, input, Some(log))?;
-        Ok(Self {
-            child,
-            serial,
-            complaints: Some(complaints),
-            silence,
-            at_prompt: false,
-            halting: false,
-            exit: None,
-            _killed_at_exit: killed_at_exit,
-        })
+        Ok(Self { qemu, serial, complaints: Some(complaints), silence, at_prompt: false, halting: false, exit: None })
     }
 
     /// The serial line, for a person's own session.
@@ -259,7 +245,7 @@ impl Machine {
 
     /// Waits for QEMU, whose console was closed, and says how it ended.
     pub fn ended(&mut self) -> Stop {
-        let status = match self.child.wait() {
+        let status = match self.qemu.child().wait() {
             Ok(status) => {
                 self.exit = Some(status);
                 status.to_string()
@@ -268,16 +254,6 @@ impl Machine {
         };
         let errors = self.complaints.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         Stop::Ended { status, errors }
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        if self.exit.is_none() {
-            // Both fail only when QEMU is gone already.
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
     }
 }
 

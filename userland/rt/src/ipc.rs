@@ -257,8 +257,9 @@ pub enum Received<'a> {
     Call(Incoming<'a>),
     /// Bits that were set in the program's notification word, and no longer are.
     Notification(u64),
-    /// A supervised agent faulted; [`fault::reply`](crate::fault::reply) with this id decides what becomes of it.
-    Fault(Fault, MessageId),
+    /// A supervised agent faulted; [`fault::reply`](crate::fault::reply) with this id decides what becomes of it. The bytes are the text of a
+    /// panic, as much of it as the buffer had room for; of any other fault there is none.
+    Fault(Fault, MessageId, &'a [u8]),
 }
 
 /// The reply to a call.
@@ -392,7 +393,12 @@ fn received<'a>(regs: &Regs, buffer: &'a [u8]) -> Result<Received<'a>> {
         message::Received::Message => incoming().map(Received::Message),
         message::Received::Call => incoming().map(Received::Call),
         message::Received::Notification => Ok(Received::Notification(regs.x[0])),
-        message::Received::Fault => Ok(Received::Fault(Fault::decode(regs.x), MessageId(regs.x12))),
+        message::Received::Fault => {
+            // The words of the fault are counted as well.
+            let text = (info.length as usize).saturating_sub(MESSAGE_REGISTERS);
+            let text = buffer.get(..text).ok_or(Error::MessageTooLong)?;
+            Ok(Received::Fault(Fault::decode(regs.x), MessageId(regs.x12), text))
+        }
         // A receive of this ABI version brings neither.
         message::Received::Nothing | message::Received::Reply => Err(Error::WrongVersion),
     }

@@ -18,6 +18,7 @@
 //! | [`info`]    | the read-only information page                                                |
 //! | `heap`      | (feature `heap`) global allocator                                             |
 //! | `service`   | (feature `service`) transport of service clients and port of servers          |
+//! | `peer`      | (feature `service`) init, and the services that it leads to                    |
 //!
 //! Every function is a thin, typed form of one call of [`aios_abi::call`], where the meaning of each is written down. Nothing here keeps
 //! state apart from the heap, and nothing allocates but the heap.
@@ -57,6 +58,8 @@ pub mod irq;
 pub mod machine;
 pub mod memory;
 pub mod panic;
+#[cfg(feature = "service")]
+pub mod peer;
 pub mod pqc;
 #[cfg(feature = "service")]
 pub mod service;

@@ -114,7 +114,7 @@ fn arrived(came: &ipc::Received<'_>) -> (Event, Option<Body<'static>>) {
         ipc::Received::Message(from) => message(from, false),
         ipc::Received::Call(from) => message(from, true),
         ipc::Received::Notification(bits) => (Event::Notification { bits: *bits }, None),
-        ipc::Received::Fault(fault, message) => (Event::Fault { message: *message, fault: *fault }, None),
+        ipc::Received::Fault(fault, message, text) => (Event::Fault { message: *message, fault: *fault, text: text.len() }, None),
     }
 }
 

@@ -18,6 +18,8 @@ mod heap;
 mod ipc;
 mod panic;
 #[cfg(feature = "service")]
+mod peer;
+#[cfg(feature = "service")]
 mod service;
 mod strict;
 

@@ -180,6 +180,8 @@ impl Line for Dw8250Model {
         if state.received.len() == state.room() {
             state.overrun = OVERRUN;
         } else {
+            // What was read of an empty queue says nothing about its next byte.
+            state.faults_read &= !state.received.is_empty();
             state.received.push_back((byte, bits)).expect("there is room");
         }
     }

@@ -12,6 +12,7 @@
 mod agents;
 mod boot;
 mod caps;
+mod check;
 mod fault;
 mod inspect;
 mod ipc;
@@ -26,6 +27,7 @@ use aios_abi::rights::{Kind, Rights};
 use aios_abi::{Call, Error};
 
 pub use boot::{InitImage, InitSegment};
+pub use check::Violation;
 pub use fault::Exception;
 pub use token::KEY_SIZE;
 

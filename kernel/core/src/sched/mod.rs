@@ -140,6 +140,11 @@ impl Sc {
         self.missed
     }
 
+    /// Whether it wants to run and waits for its next period, because its budget is over.
+    pub fn is_throttled(&self) -> bool {
+        self.place == Place::Throttled
+    }
+
     /// Begins the next period if the time has come. What was overdrawn is taken from the new budget.
     fn roll(&mut self, now: u64) {
         let Params::Edf { budget_ns, period_ns } = self.params else { return };

@@ -53,13 +53,17 @@ impl fmt::Display for Source<'_> {
     }
 }
 
-/// What a record says: its text, or `defmt <tag> <hex>`.
+/// What a record says: its target if that is not the agent's own name, then its text, or `defmt <tag> <hex>`.
 #[derive(Debug, Clone, Copy)]
-pub struct Message<'a>(pub &'a Body);
+pub struct Message<'a>(pub &'a Record);
 
 impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
+        let Record { target, name, body, .. } = self.0;
+        if !target.is_empty() && target != name.as_str() {
+            write!(f, "{}: ", Clean(target))?;
+        }
+        match body {
             Body::Text(text) => Clean(text.trim_end_matches(['\r', '\n'])).fmt(f),
             Body::Defmt { image_digest_tag, frame } => {
                 write!(f, "defmt {image_digest_tag:016x} ")?;
@@ -71,8 +75,7 @@ impl fmt::Display for Message<'_> {
 
 impl fmt::Display for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "[{}] {:<5} {}  ", Stamp(self.time_ns), self.level.label(), Source(self))?;
-        Message(&self.body).fmt(f)
+        write!(f, "[{}] {:<5} {}  {}", Stamp(self.time_ns), self.level.label(), Source(self), Message(self))
     }
 }
 

@@ -107,6 +107,13 @@ pub enum Body {
     },
 }
 
+impl Record {
+    /// Bytes of text that the record holds besides its fixed fields.
+    pub fn size(&self) -> usize {
+        self.target.len() + self.body.size()
+    }
+}
+
 impl Body {
     /// Bytes of text or frame.
     pub fn size(&self) -> usize {
@@ -130,6 +137,8 @@ pub struct Record {
     pub agent: AgentId,
     /// The name that the supervisor gave that agent.
     pub name: Name,
+    /// The part of the agent that it is about, in the agent's own words; may be empty.
+    pub target: String,
     /// What was said.
     pub body: Body,
 }

@@ -24,7 +24,7 @@ pub struct Limits {
     pub rings: usize,
     /// Budget of each ring, bytes.
     pub bytes_per_ring: usize,
-    /// Longest text or frame, bytes.
+    /// Longest text or frame with its target, bytes.
     pub body_size: usize,
     /// Cursors open at once, over all callers.
     pub cursors: usize,
@@ -94,6 +94,8 @@ impl Filter {
 pub enum Start {
     /// At the oldest record kept.
     Oldest,
+    /// At the record with this number, or the oldest kept after it.
+    At(u64),
     /// So that this many records lie ahead.
     Tail(usize),
     /// With the next record to come.
@@ -111,6 +113,8 @@ pub enum Request {
     Write {
         /// How urgent.
         level: Level,
+        /// The part of the caller that it is about; may be empty.
+        target: String,
         /// What is said.
         body: Body,
     },
@@ -265,7 +269,10 @@ impl Log {
             return Err(Error::NoRight);
         }
         match request {
-            Request::Write { level, body } => self.write(now_ns, caller.agent, level, body, effects),
+            Request::Write { level, target, body } => {
+                let record = Record { sequence: 0, time_ns: now_ns, level, agent: caller.agent, name: Name::default(), target, body };
+                self.write(record, effects)
+            }
             Request::Open { filter, from } => self.open(caller.agent, filter, from),
             Request::Next { cursor, count, wait } => self.read(caller.agent, cursor, count, wait),
             Request::Close(id) => {
@@ -289,11 +296,11 @@ impl Log {
         }
     }
 
-    fn write(&mut self, time_ns: u64, agent: AgentId, level: Level, body: Body, effects: &mut Vec<Effect>) -> Result<Reply, Error> {
-        if body.size() > self.limits.body_size {
+    fn write(&mut self, record: Record, effects: &mut Vec<Effect>) -> Result<Reply, Error> {
+        if record.size() > self.limits.body_size {
             return Err(Error::TooLong(self.limits.body_size));
         }
-        let record = Record { sequence: 0, time_ns, level, agent, name: Name::default(), body };
+        let level = record.level;
         let cursors = &mut self.cursors;
         let sequence = self.store.append(record, &mut |record| count_lost(cursors, record));
         let Some(record) = self.store.first_from(sequence, &|_| true) else { return Ok(Reply::Written(sequence)) };
@@ -316,6 +323,7 @@ impl Log {
         }
         let next = match from {
             Start::Oldest => 0,
+            Start::At(sequence) => sequence,
             Start::Tail(count) => self.store.tail(count, &|record| filter.admits(record)),
             Start::Now => self.store.next(),
         };
@@ -334,7 +342,7 @@ impl Log {
         let (count, mut bytes) = (count.clamp(1, self.limits.records_per_read.max(1)), 0);
         let more = loop {
             let Some(record) = self.store.first_from(cursor.next, &admits) else { break false };
-            bytes += record.body.size();
+            bytes += record.size();
             if records.len() == count || (!records.is_empty() && bytes > self.limits.bytes_per_read) {
                 break true;
             }

@@ -89,12 +89,12 @@ impl Store {
 
     /// Adds a record, whose sequence and name are filled in; calls `evicted` with each record that makes room for it.
     pub fn append(&mut self, mut record: Record, evicted: &mut dyn FnMut(&Record)) -> u64 {
-        let (cost, budget, sequence) = (Self::cost(record.body.size()), self.bytes_per_ring, self.next);
+        let (cost, budget, sequence) = (Self::cost(record.size()), self.bytes_per_ring, self.next);
         let index = self.ring(record.agent, evicted);
         let ring = &mut self.rings[index];
         while ring.used + cost > budget {
             let Some(oldest) = ring.records.pop_front() else { break };
-            ring.used -= Self::cost(oldest.body.size());
+            ring.used -= Self::cost(oldest.size());
             ring.lost += 1;
             evicted(&oldest);
         }

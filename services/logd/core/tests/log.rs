@@ -18,7 +18,7 @@ fn small() -> Log {
 }
 
 fn write(log: &mut Log, slot: u16, level: Level, text: &str) -> Vec<Effect> {
-    let (reply, effects) = log.handle(0, caller(slot), Request::Write { level, body: Body::from(text) });
+    let (reply, effects) = log.handle(0, caller(slot), Request::Write { level, target: String::new(), body: Body::from(text) });
     assert!(matches!(reply, Reply::Written(_)), "{reply:?}");
     effects
 }
@@ -55,9 +55,13 @@ fn lines_read_as_promised() {
         level: Level::Info,
         agent: agent(3),
         name: Name::new("shell"),
+        target: "shell".into(),
         body: Body::from("message\r\n"),
     };
     assert_eq!(record.to_string(), "[   12.345678] INFO  shell(3)  message");
+    record.target = "jobs\t".into();
+    assert_eq!(record.to_string(), "[   12.345678] INFO  shell(3)  jobs\\t: message");
+    record.target.clear();
     record.level = Level::Error;
     record.agent = AgentId::KERNEL;
     record.body = Body::Defmt { image_digest_tag: 0xabc, frame: vec![1, 0xff] };
@@ -164,7 +168,7 @@ fn rights_sizes_and_owners_are_checked() {
     let nobody = Caller { agent: agent(5), access: Access::default() };
     let cursor = open(&mut log, 9, Filter::ALL, Start::Now);
     for request in [
-        Request::Write { level: Level::Info, body: Body::from("x") },
+        Request::Write { level: Level::Info, target: String::new(), body: Body::from("x") },
         Request::Open { filter: Filter::ALL, from: Start::Now },
         Request::Next { cursor, count: 1, wait: false },
         Request::Usage,
@@ -174,7 +178,7 @@ fn rights_sizes_and_owners_are_checked() {
     ] {
         assert_eq!(log.handle(0, nobody, request).0, Reply::Refused(Error::NoRight));
     }
-    let long = Request::Write { level: Level::Info, body: Body::Text("x".repeat(201)) };
+    let long = Request::Write { level: Level::Info, target: "xxx".into(), body: Body::Text("x".repeat(198)) };
     assert_eq!(log.handle(0, caller(1), long).0, Reply::Refused(Error::TooLong(200)));
     let stolen = Request::Next { cursor, count: 1, wait: false };
     assert_eq!(log.handle(0, caller(8), stolen).0, Reply::Refused(Error::UnknownCursor));
@@ -231,7 +235,7 @@ fn random_requests_keep_order_budgets_and_counts() {
                 true => Body::Text("x".repeat(size)),
                 false => Body::Defmt { image_digest_tag: 1, frame: vec![0; size] },
             };
-            match log.handle(step, caller(slot), Request::Write { level, body }).0 {
+            match log.handle(step, caller(slot), Request::Write { level, target: String::new(), body }).0 {
                 Reply::Written(_) => {
                     wanted += u64::from(level <= Level::Info && filter.agent.is_none_or(|only| only == agent(slot)));
                 }

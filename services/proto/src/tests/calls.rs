@@ -101,6 +101,13 @@ fn call_everything(peer: &mut Peer) -> Outcomes {
         let mut client = names::Client::new(&mut *peer);
         note("resolve", code(client.resolve(Text::truncated("/svc/log"), 0)));
         note("list", code(client.list(0, 0)));
+        let device = Text::truncated("console");
+        note("describe", code(client.describe(device, 0)));
+        note("registers", code(client.registers(device, 0, 0)));
+        note("interrupt", code(client.interrupt(device, 0, 0)));
+        note("open-observe", code(client.open_observe(0)));
+        note("open-power", code(client.open_power(0)));
+        note("open-seed", code(client.open_seed(0)));
     }
     {
         let mut client = supervisor::Client::new(&mut *peer);
@@ -108,11 +115,14 @@ fn call_everything(peer: &mut Peer) -> Outcomes {
         note("services", code(client.services(0, 0)));
         note("restart", code(client.restart(name, 0)));
         note("kill", code(client.kill(3, 0)));
-        note("spawn", code(client.spawn(name, name, Text::truncated("-v"), 0)));
+        note("spawn", code(client.spawn(name, Text::truncated("-v"), 0)));
         note("open-agent", code(client.open_agent(3, 0)));
         note("shutdown", code(client.shutdown(0)));
         note("reboot", code(client.reboot(0)));
         note("boot-stages", code(client.boot_stages(0)));
+        note("wait", code(client.wait(3, 0)));
+        note("revoke", code(client.revoke(3, 5 << 16 | 1, 0)));
+        note("programs", code(client.programs(0, 0)));
     }
     {
         let mut client = lifecycle::Client::new(&mut *peer);

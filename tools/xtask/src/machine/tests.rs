@@ -16,8 +16,9 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
+/// Beside the test program: the next run overwrites it.
 fn folder() -> PathBuf {
-    let folder = std::env::temp_dir().join(format!("aios-xtask-{}", std::process::id()));
+    let folder = std::env::current_exe().unwrap().with_file_name("xtask-machine-tests");
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }

@@ -2,12 +2,17 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
 use super::{Context, Tally};
+use crate::cleanup::Group;
 use crate::progress::Step;
+
+/// How long cargo may take in one suite, compiling included.
+const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// The tests of all packages that run on the host.
 pub fn host(context: &Context<'_>, filter: Option<&str>) -> Result<Tally> {
@@ -21,7 +26,8 @@ pub fn host(context: &Context<'_>, filter: Option<&str>) -> Result<Tally> {
     Ok(tally)
 }
 
-/// The tests of the packages that ask for it (`[package.metadata.xtask] miri = true`), under Miri.
+/// The tests of the packages that ask for it (`[package.metadata.xtask] miri = true`), under Miri. It is some hundred times slower than the
+/// machine: their random tests take fewer rounds when `cfg!(miri)`.
 pub fn miri(context: &Context<'_>, _filter: Option<&str>) -> Result<Tally> {
     let mut tally = Tally::default();
     let packages: Vec<&str> =
@@ -39,7 +45,7 @@ pub fn miri(context: &Context<'_>, _filter: Option<&str>) -> Result<Tally> {
     for package in packages {
         cargo.args(["--package", package]);
     }
-    // The toolchain and cargo that run us are not the ones wanted. Random tests get fewer rounds: Miri is some hundred times slower.
+    // The toolchain and cargo that run us are not the ones wanted.
     cargo.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").env_remove("RUSTC");
     cargo.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("CARGO_TARGET_DIR", context.workspace.target_dir.join("miri"));
     run(&mut cargo, &context.progress.step("miri", "cargo miri test"), "miri")
@@ -68,7 +74,10 @@ fn miri_ready(context: &Context<'_>) -> Result<(), &'static str> {
 
 /// Runs cargo, shows what it is at, counts. All that it said is kept in a log, and what is not a passed test is the report of a failure.
 fn run(command: &mut Command, step: &Step, log: &str) -> Result<Tally> {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("can't run cargo")?;
+    let end = Instant::now() + LIMIT;
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut group = Group::spawn(command).context("can't run cargo")?;
+    let child = group.child();
     let (sender, lines) = channel();
     if let (Some(output), Some(errors)) = (child.stdout.take(), child.stderr.take()) {
         send_lines(output, sender.clone());
@@ -76,7 +85,12 @@ fn run(command: &mut Command, step: &Step, log: &str) -> Result<Tally> {
     }
     let mut tally = Tally::default();
     let mut worth_reading = String::new();
-    for line in lines {
+    let late = loop {
+        let line = match lines.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            Ok(line) => line,
+            Err(RecvTimeoutError::Disconnected) => break false,
+            Err(RecvTimeoutError::Timeout) => break true,
+        };
         if let Some(Counts { passed, failed, ignored }) = counts(&line) {
             tally.passed += passed;
             tally.failed += failed;
@@ -88,8 +102,11 @@ fn run(command: &mut Command, step: &Step, log: &str) -> Result<Tally> {
             worth_reading += &line;
             worth_reading.push('\n');
         }
+    };
+    if late {
+        worth_reading += &format!("not finished after {} s\n", LIMIT.as_secs());
     }
-    let good = child.wait()?.success();
+    let good = !late && child.wait()?.success();
     if tally.skipped > 0 {
         tally.notes.push(format!("skipped: {} {log} tests that are marked `ignore`", tally.skipped));
     }

@@ -143,7 +143,7 @@ fn a_receive_tells_the_kinds_apart() {
     let info = RecvInfo { length: 64, kind: message::Received::Fault, ..RecvInfo::default() };
     let answer = Regs { x: fault.encode(), x10: info.encode(), x12: 77, ..Regs::default() };
     observe(answer, || match ipc::receive(Room::none(), Deadline::POLL) {
-        Ok(Received::Fault(seen, MessageId(77))) => assert_eq!(seen, fault),
+        Ok(Received::Fault(seen, MessageId(77), [])) => assert_eq!(seen, fault),
         other => panic!("{other:?}"),
     });
 

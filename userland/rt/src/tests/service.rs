@@ -103,7 +103,14 @@ fn the_other_events_and_calls() {
     let fault = Fault { agent: 9, cause: FaultCause::Undefined as u16, syndrome: 1, address: 2, pc: 3, sp: 4, lr: 5, pstate: 6 };
     let answer = Regs { x: fault.encode(), x10: info(64, message::Received::Fault), x12: 77, ..Regs::default() };
     let (_, event) = observe(answer, || Mailbox.receive(&mut [0; 65], 0, 0));
-    assert!(matches!(event, Ok(Event::Fault { message: MessageId(77), fault: seen }) if seen == fault));
+    assert!(matches!(event, Ok(Event::Fault { message: MessageId(77), fault: seen, text: 0 }) if seen == fault));
+    {
+        let x10 = info(64 + 5, message::Received::Fault);
+        let (_, event) = observe(Regs { x10, ..answer }, || Mailbox.receive(&mut [0; 65], 0, 0));
+        assert!(matches!(event, Ok(Event::Fault { text: 5, .. })), "{event:?}");
+        let (_, event) = observe(Regs { x10, ..answer }, || Mailbox.receive(&mut [0; 4], 0, 0));
+        assert!(event.is_err(), "more text than there was room for");
+    }
     {
         let _kernel = fake::install(|_, _| Err(Error::Timeout));
         let event = Mailbox.receive(&mut [0; 65], 0, 0);

@@ -127,6 +127,6 @@ pub fn log_line(record: &LogRow, lost: u64, style: Style) -> String {
         Level::Debug | Level::Trace => "\x1b[2m",
     };
     let (stamp, label) = (Stamp(record.time_ns), record.level.label());
-    let (source, message) = (Source(record), Message(&record.body));
+    let (source, message) = (Source(record), Message(record));
     text + &format!("\x1b[2m[{stamp}]\x1b[0m {colour}{label:<5}\x1b[0m \x1b[1m{source}\x1b[0m  {message}\n")
 }

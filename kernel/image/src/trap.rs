@@ -1,0 +1,90 @@
+//! Exceptions become calls of the core.
+//!
+//! Each handler reads the clock once, tells the core what happened, asks it whom to run, and answers where that agent's registers are: `vectors.S` goes there.
+
+use aios_aarch64::gic::cpu as interface;
+use aios_aarch64::{barrier, sysreg};
+use aios_core::agent::Registers;
+use aios_core::core::Next;
+use aios_kernel::exception::{self, Trap};
+
+use crate::cpu::Cpu;
+use crate::{console, power};
+
+/// A system call.
+#[unsafe(no_mangle)]
+extern "C" fn on_syscall(cpu: &mut Cpu) -> *mut Registers {
+    let now = cpu.machine.enter();
+    cpu.core.syscall(&mut cpu.machine, now);
+    cpu.run(now)
+}
+
+/// Any other synchronous exception from EL0.
+#[unsafe(no_mangle)]
+extern "C" fn on_exception(cpu: &mut Cpu, esr: u64) -> *mut Registers {
+    let now = cpu.machine.enter();
+    match exception::decode(esr, sysreg::far_el1::read()) {
+        Trap::Syscall => cpu.core.syscall(&mut cpu.machine, now),
+        Trap::FloatingPoint => {
+            let current = cpu.core.current();
+            cpu.machine.fp.hand_to(current, &mut cpu.core.agents[current].fp);
+        }
+        Trap::Fault(exception) => cpu.core.fault(&mut cpu.machine, exception, now),
+    }
+    cpu.run(now)
+}
+
+/// An interrupt while an agent ran.
+#[unsafe(no_mangle)]
+extern "C" fn on_interrupt(cpu: &mut Cpu) -> *mut Registers {
+    let now = cpu.machine.enter();
+    cpu.take_interrupts(now);
+    cpu.run(now)
+}
+
+/// A system error while an agent ran.
+#[unsafe(no_mangle)]
+extern "C" fn on_system_error(cpu: &mut Cpu, esr: u64) -> *mut Registers {
+    let now = cpu.machine.enter();
+    cpu.core.fault(&mut cpu.machine, exception::system_error(esr), now);
+    cpu.run(now)
+}
+
+impl Cpu {
+    /// Finds an agent to run, waiting for one if there is none, and prepares the core for it.
+    pub fn run(&mut self, mut now: u64) -> *mut Registers {
+        loop {
+            match self.core.next(&mut self.machine, now) {
+                Next::Run(slot) => return self.machine.leave_to(slot, &mut self.core.agents[slot]),
+                Next::Idle => {
+                    // The timer is set before the wait begins. It ends with the interrupt, masked as that is.
+                    barrier::isb();
+                    barrier::dsb_sy();
+                    barrier::wfi();
+                }
+                Next::Interrupted => {}
+                Next::Halt => {
+                    console::print(format_args!("\ninit is gone\n"));
+                    power::off()
+                }
+            }
+            barrier::isb();
+            now = self.machine.enter();
+            self.take_interrupts(now);
+        }
+    }
+
+    /// Tells the core of every interrupt that waits. Each line comes once: the core disables it, and the timer is turned off.
+    fn take_interrupts(&mut self, now: u64) {
+        while let Some(line) = interface::acknowledge() {
+            if self.machine.timer() == Some(line) {
+                sysreg::cntv_ctl_el0::set(0);
+                self.core.tick(&mut self.machine, now);
+            } else {
+                self.core.interrupt(&mut self.machine, line, now);
+            }
+            interface::finish(line);
+            interface::deactivate(line);
+        }
+    }
+}

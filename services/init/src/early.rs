@@ -1,0 +1,28 @@
+//! The kernel's early console: marks, and lines that nobody else can take yet.
+
+use core::fmt::{self, Write};
+
+use aios_abi::call::init::SLOT_CONSOLE;
+use aios_abi::sentinel::{PREFIX, SUFFIX};
+use aios_rt::machine::Writer;
+use aios_rt::slot::{Console, Slot};
+
+/// Init's capability to it.
+pub fn console() -> Console {
+    Slot::first(SLOT_CONSOLE).cast()
+}
+
+/// Writes a mark for programs that drive the console.
+pub fn mark(word: &str, argument: Option<&str>) {
+    let mut to = Writer(console());
+    // There is nobody to tell that the console doesn't work.
+    let _ = match argument {
+        Some(argument) => write!(to, "{PREFIX}{word};{argument}{SUFFIX}"),
+        None => write!(to, "{PREFIX}{word}{SUFFIX}"),
+    };
+}
+
+/// Writes a line.
+pub fn line(text: fmt::Arguments<'_>) {
+    let _ = write!(Writer(console()), "init: {text}\r\n");
+}
