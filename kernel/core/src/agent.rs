@@ -295,7 +295,7 @@ impl<M: Machine> SlotTable<M> {
                 return Err(Error::NoMemory);
             };
             self.pages[page] = Some(fresh);
-            *objects += 1;
+            *objects = objects.wrapping_add(1);
         }
         Ok(())
     }

@@ -4,8 +4,10 @@
 //! with a core and a clock, and speaks for its agents: [`World::call`] makes one of them the running one and has it make a call.
 #![forbid(unsafe_code)]
 
+mod cluster;
 mod machine;
 mod world;
 
+pub use cluster::Cluster;
 pub use machine::Sim;
 pub use world::{Args, World};

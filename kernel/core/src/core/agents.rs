@@ -125,7 +125,7 @@ impl<M: Machine> Core<M> {
         let id = AgentId::new(slot, generation);
         self.agents.0[slot as usize] = Some(page);
         self.alive += 1;
-        self.ledger.objects += 1;
+        self.ledger.objects = self.ledger.objects.wrapping_add(1);
         let agent = &mut self.agents[slot];
         agent.id = id;
         agent.pools[0] = Pool { quota, used: 1 };
@@ -160,7 +160,7 @@ impl<M: Machine> Core<M> {
                 agent.pools[0].give(1);
                 return Err(Error::NoMemory);
             };
-            self.ledger.objects += 1;
+            self.ledger.objects = self.ledger.objects.wrapping_add(1);
             self.agents[slot].mailbox.add_page(page)?;
         }
         for (index, kind, rights) in [(SLOT_SELF, Kind::Agent, SELF_RIGHTS), (SLOT_POOL, Kind::Pool, POOL_RIGHTS)] {
@@ -184,12 +184,12 @@ impl<M: Machine> Core<M> {
             self.agents[slot].pools[0].give(1);
             return Err(Error::NoMemory);
         };
-        self.ledger.memory += 1;
+        self.ledger.memory = self.ledger.memory.wrapping_add(1);
         let agent = &mut self.agents[slot];
         let mut tables = Tables::new(&mut agent.pools[0], &mut self.ledger.tables);
         if let Err(error) = agent.space.map_info(machine, page, Owner::Private, &mut tables) {
             machine.free(page, 1);
-            self.ledger.memory -= 1;
+            self.ledger.memory = self.ledger.memory.wrapping_sub(1);
             agent.pools[0].give(1);
             return Err(map_error(error));
         }

@@ -88,7 +88,7 @@ impl<M: Machine> Core<M> {
         };
         agent.node_pages[place] = number + 1;
         agent.node_hint = place as u16;
-        self.ledger.objects += 1;
+        self.ledger.objects = self.ledger.objects.wrapping_add(1);
         Ok(number * per_page)
     }
 

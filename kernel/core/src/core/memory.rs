@@ -34,12 +34,12 @@ impl<'a> Tables<'a> {
 impl TableBudget for Tables<'_> {
     fn take(&mut self) -> bool {
         let paid = self.pool.take(1).is_ok();
-        *self.count += paid as u64;
+        *self.count = self.count.wrapping_add(paid as u64);
         paid
     }
     fn give(&mut self) {
         self.pool.give(1);
-        *self.count -= 1;
+        *self.count = self.count.wrapping_sub(1);
     }
 }
 
@@ -82,7 +82,7 @@ impl<M: Machine> Core<M> {
         let leaf = Leaf { pa, access: Access::ReadWrite, kind: MemoryType::Normal, owner: Owner::Private };
         match agent.space.map(machine, address & !(PAGE - 1), leaf, &mut tables) {
             Ok(()) => {
-                self.ledger.memory += 1;
+                self.ledger.memory = self.ledger.memory.wrapping_add(1);
                 Ok(())
             }
             Err(error) => {
@@ -120,7 +120,7 @@ impl<M: Machine> Core<M> {
             node.payload.store(address >> 12 | (pool as u64) << 48, Ordering::Relaxed);
             node.extent.store(pages, Ordering::Relaxed);
         }
-        self.ledger.frames += pages;
+        self.ledger.frames = self.ledger.frames.wrapping_add(pages);
         let handle = self.place(me, slot);
         let x = &mut self.agents[me].registers.x;
         (x[0], x[1]) = (handle.0 as u64, address);
@@ -330,7 +330,7 @@ impl<M: Machine> Core<M> {
         if let Some(leaf) = agent.space.unmap(machine, address, &mut tables) {
             machine.free(leaf.pa, 1);
             agent.pools[0].give(1);
-            self.ledger.memory -= 1;
+            self.ledger.memory = self.ledger.memory.wrapping_sub(1);
         }
     }
 }

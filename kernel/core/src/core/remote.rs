@@ -505,8 +505,8 @@ impl<M: Machine> Core<M> {
     pub(super) fn pack(&mut self, machine: &mut M, from: u16, info: SendInfo, outgoing: Outgoing, now: u64) -> Result<Parcel, Error> {
         let long = info.length as usize > MESSAGE_REGISTERS;
         let sender = self.agents[from].id;
-        let mut parcel =
-            Parcel { sender, info, outgoing, words: super::ipc::payload(&self.agents[from].registers.x, info.length), cargo: None };
+        let words = if long { [0; 8] } else { super::ipc::payload(&self.agents[from].registers.x, info.length) };
+        let mut parcel = Parcel { sender, info, outgoing, words, cargo: None };
         if !long && info.caps == 0 {
             return Ok(parcel);
         }
