@@ -93,6 +93,20 @@ pub enum Received {
     Fault = 5,
 }
 
+impl Received {
+    /// The kind with this number; [`Nothing`](Self::Nothing) for one that there isn't.
+    pub const fn from_code(code: u8) -> Self {
+        match code {
+            1 => Self::Message,
+            2 => Self::Call,
+            3 => Self::Reply,
+            4 => Self::Notification,
+            5 => Self::Fault,
+            _ => Self::Nothing,
+        }
+    }
+}
+
 /// `x10` on the way out.
 ///
 /// | bits  | meaning                                                                    |
@@ -121,14 +135,7 @@ impl RecvInfo {
 
     /// Reads the word.
     pub const fn decode(word: u64) -> Self {
-        let kind = match (word >> 20) & 7 {
-            1 => Received::Message,
-            2 => Received::Call,
-            3 => Received::Reply,
-            4 => Received::Notification,
-            5 => Received::Fault,
-            _ => Received::Nothing,
-        };
+        let kind = Received::from_code((word >> 20) as u8 & 7);
         Self { length: (word & 0x1_ffff) as u32, caps: ((word >> 17) & 7) as u8, kind, rights: (word >> 32) as u32 }
     }
 }

@@ -75,6 +75,8 @@ pub enum AgentState {
     Faulted = 5,
     /// Ended; its memory is being taken back.
     Dying = 6,
+    /// Waits for the answer of another core.
+    Remote = 7,
 }
 
 impl AgentState {
@@ -88,6 +90,7 @@ impl AgentState {
             4 => Self::AwaitingReply,
             5 => Self::Faulted,
             6 => Self::Dying,
+            7 => Self::Remote,
             _ => return None,
         })
     }
@@ -102,6 +105,7 @@ impl AgentState {
             Self::AwaitingReply => "awaiting",
             Self::Faulted => "faulted",
             Self::Dying => "dying",
+            Self::Remote => "remote",
         }
     }
 }

@@ -10,12 +10,13 @@ use aios_abi::rights::Kind;
 use aios_abi::{Error, record};
 
 use crate::cap::{Slot, SlotPage};
+use crate::core::{Asking, Cargo};
 use crate::machine::{Machine, Object};
 use crate::mailbox::Mailbox;
 use crate::pool::Pool;
 use crate::sched::Sc;
 use crate::space::{DestroyCursor, Regions, Space};
-use crate::timers::TimerLinks;
+use crate::timers::{KINDS, TimerLinks};
 
 /// Child pools that an agent can make; index 0 is its own pool.
 pub const POOLS: usize = 16;
@@ -67,6 +68,8 @@ pub enum State {
     Faulting(AgentId),
     /// Faulted, and this supervisor knows.
     Faulted(AgentId),
+    /// Waits for the answer of another core.
+    Remote,
     /// Ended; what it has is being taken back.
     Dying,
 }
@@ -78,6 +81,7 @@ impl State {
             Self::New => record::AgentState::New,
             Self::Ready => record::AgentState::Ready,
             Self::Receiving => record::AgentState::Receiving,
+            Self::Remote => record::AgentState::Remote,
             Self::Calling(_) => record::AgentState::Calling,
             Self::Awaiting(_) => record::AgentState::AwaitingReply,
             Self::Faulting(_) | Self::Faulted(_) => record::AgentState::Faulted,
@@ -123,6 +127,8 @@ pub enum Work {
         agent: u16,
         /// Next slot of it.
         slot: u16,
+        /// The core whose turn it is; the first is this one.
+        core: u16,
         /// Bits to raise at the end.
         bits: u64,
     },
@@ -289,7 +295,7 @@ impl<M: Machine> SlotTable<M> {
                 return Err(Error::NoMemory);
             };
             self.pages[page] = Some(fresh);
-            *objects += 1;
+            *objects = objects.wrapping_add(1);
         }
         Ok(())
     }
@@ -404,10 +410,8 @@ pub struct Agent<M: Machine> {
     pub parent: AgentId,
     /// The pool of the spawner that its quota came from.
     pub payer: u8,
-    /// First agent that it spawned.
-    pub first_child: u16,
-    /// Other agents that its spawner spawned.
-    pub siblings: Links,
+    /// Agents that it spawned and that are still there.
+    pub children: u32,
     /// Its last fault: cause, syndrome, address.
     pub fault: (u16, u64, u64),
     /// Where its faults go, and with which badge.
@@ -418,6 +422,14 @@ pub struct Agent<M: Machine> {
     pub operations: [Operation; PQC_OPERATIONS],
     /// Capabilities that it takes from a message that waits in its mailbox.
     pub takes_caps: u8,
+    /// What it asked of another core.
+    pub asking: Asking,
+    /// The message that it sent to another core, and how many capabilities are in it.
+    pub cargo: Option<(Cargo, u8)>,
+    /// The capability that it gives to an agent of another core.
+    pub granting: Option<Slot>,
+    /// Its timers while it moves to another core.
+    pub travel_ns: [u64; KINDS],
     /// Times that it was restarted.
     pub incarnation: u32,
     /// Its name, for people.
@@ -441,6 +453,10 @@ pub struct Reap {
     pub index: u32,
     /// It keeps its id and is started again.
     pub restart: bool,
+    /// It waits for other cores or for its children.
+    pub parked: bool,
+    /// The core whose turn it is.
+    pub core: u16,
     /// Where the search for mappings of a frame goes on: agent and slot index.
     pub scan: (u16, u16),
     /// What is left of the address space.
@@ -475,18 +491,21 @@ impl<M: Machine> Object for Agent<M> {
         handler: Handler { entry: 0, first: 0, end: 0, stack: 0, save: 0, active: false },
         parent: AgentId::KERNEL,
         payer: 0,
-        first_child: 0,
-        siblings: Links { next: 0, previous: 0 },
+        children: 0,
         fault: (0, 0, 0),
         supervisor: (AgentId::KERNEL, 0),
         watchers: [(AgentId::KERNEL, 0); WATCHERS],
         operations: [Operation::FREE; PQC_OPERATIONS],
         takes_caps: 0,
+        asking: Asking::Nothing,
+        cargo: None,
+        granting: None,
+        travel_ns: [u64::MAX; KINDS],
         incarnation: 0,
         name: [0; 2],
         info: 0,
         counters: Counters { received: 0, sent: 0, faults: 0 },
-        reap: Reap { next: 0, phase: 0, index: 0, restart: false, scan: (0, 0), space: DestroyCursor::START },
+        reap: Reap { next: 0, phase: 0, index: 0, restart: false, parked: false, core: 0, scan: (0, 0), space: DestroyCursor::START },
     };
 }
 

@@ -160,23 +160,26 @@ pub struct Slot {
     /// Agent and service: the agent. Frame, device: first page | pages << 40. Irq: first line | lines << 32. Pool: the owner.
     /// Of an empty slot: the next free index.
     pub object: u64,
-    /// Service: badge. Notification: bits. Pool: index at the owner. Frame, device: where it is mapped, | low 12 bits of the mapper's incarnation.
+    /// Service: badge. Notification: bits. Pool: index at the owner. Frame, device: the address at which the holder has it mapped, or 0.
     pub word: u64,
-    /// Frame, device: the agent in whose address space it is mapped, 0 if it isn't.
-    pub mapper: AgentId,
     /// When it ends, ns; 0 for never.
     pub expiry: u64,
     /// Its derivation.
     pub node: NodeId,
     /// Root of its tree.
     pub root: u32,
+    /// Always zero.
+    pub spare: u32,
     /// Word of the tree when it was last proved valid.
     pub tree: u64,
 }
 
-const _: () = assert!(core::mem::size_of::<Slot>() == 64);
+const _: () = assert!(core::mem::size_of::<Slot>() <= 64);
 const _: () = assert!(core::mem::size_of::<Node>() == 64);
-const _: () = assert!(core::mem::size_of::<[Slot; SLOTS_PER_PAGE]>() == PAGE_SIZE);
+const _: () = assert!(core::mem::size_of::<[Slot; SLOTS_PER_PAGE]>() <= PAGE_SIZE);
+
+/// Words of a slot on its way.
+pub const SLOT_WORDS: usize = 7;
 
 /// A page of a capability table.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -194,10 +197,10 @@ impl Slot {
         rights: Rights::NONE,
         object: 0,
         word: 0,
-        mapper: AgentId::KERNEL,
         expiry: 0,
         node: NodeId { index: 0, generation: 0 },
         root: 0,
+        spare: 0,
         tree: 0,
     };
 
@@ -252,12 +255,11 @@ impl Slot {
     }
 
     /// The slot as words, for a message that waits in a mailbox.
-    pub const fn to_words(&self) -> [u64; 8] {
+    pub const fn to_words(&self) -> [u64; SLOT_WORDS] {
         [
             self.kind as u64 | (self.rights.0 as u64) << 32,
             self.object,
             self.word,
-            self.mapper.0,
             self.expiry,
             self.node.word(),
             self.root as u64,
@@ -266,8 +268,8 @@ impl Slot {
     }
 
     /// A slot from words. The generation is the receiving place's.
-    pub const fn from_words(words: [u64; 8]) -> Self {
-        let [head, object, word, mapper, expiry, node, root, tree] = words;
+    pub const fn from_words(words: [u64; SLOT_WORDS]) -> Self {
+        let [head, object, word, expiry, node, root, tree] = words;
         let kind = match Kind::from_code(head as u8) {
             Some(kind) => kind,
             None => Kind::Empty,
@@ -278,10 +280,10 @@ impl Slot {
             rights: Rights((head >> 32) as u32),
             object,
             word,
-            mapper: AgentId(mapper),
             expiry,
             node: NodeId::from_word(node),
             root: root as u32,
+            spare: 0,
             tree,
         }
     }

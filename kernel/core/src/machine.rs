@@ -9,6 +9,7 @@ use core::ops::DerefMut;
 use aios_abi::AgentId;
 
 use crate::cap::Node;
+use crate::core::Packet;
 
 /// Physical memory, page by page.
 ///
@@ -44,6 +45,17 @@ pub trait Object: Sized {
     const EMPTY: Self;
 }
 
+/// Rings from one core to another, by what they carry.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Lane {
+    /// Requests, and agents that move.
+    Request,
+    /// Answers.
+    Answer,
+    /// Notices.
+    Notice,
+}
+
 /// Everything that the core asks of the hardware.
 pub trait Machine: Memory + Sized {
     /// An owned page of memory that holds a `T`, at most 4 KiB.
@@ -67,6 +79,16 @@ pub trait Machine: Memory + Sized {
     fn claim_agent(&mut self) -> Option<(u16, u32)>;
     /// Gives a place back. The next claim of it gets a higher generation.
     fn release_agent(&mut self, slot: u16);
+
+    /// Cores that run; their numbers are below this.
+    fn cores(&self) -> u16;
+    /// The core on which the agent at this place of the agent table lives; `None` if the place is free. A claimed place starts on this core.
+    fn home(&self, slot: u16) -> Option<u16>;
+    /// Says that an agent lives on another core from now on.
+    fn set_home(&mut self, slot: u16, core: u16);
+    /// Puts a packet into a ring to another core, and wakes that. Gives it back if the ring is full.
+    #[expect(clippy::result_large_err, reason = "an agent that can't move comes back, and it must")]
+    fn post(&mut self, core: u16, lane: Lane, packet: Packet<Self>) -> Result<(), Packet<Self>>;
 
     /// Asks for a timer interrupt at `at_ns`; `u64::MAX` means none. Replaces the former request.
     fn set_timer(&mut self, at_ns: u64);

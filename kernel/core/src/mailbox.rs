@@ -4,7 +4,7 @@
 //!
 //! | word | meaning                                                                |
 //! |------|------------------------------------------------------------------------|
-//! | 0    | payload bytes (low 32), capabilities (8), 1 if a reply is wanted (8)   |
+//! | 0    | payload bytes (low 32), capabilities (8), what it is (8)          |
 //! | 1    | sender                                                                 |
 //! | 2    | badge                                                                  |
 //! | 3    | rights                                                                 |
@@ -16,12 +16,12 @@
 use aios_abi::Error;
 use aios_abi::id::{AgentId, MessageId};
 use aios_abi::limits::{MAILBOX_PAGES, MESSAGE_CAPS, PAGE_SIZE};
+use aios_abi::message::Received;
 
-use crate::cap::Slot;
+use crate::cap::{SLOT_WORDS, Slot};
 use crate::machine::Memory;
 
 const HEADER_WORDS: u32 = 6;
-const SLOT_WORDS: u32 = 8;
 
 /// A mailbox.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -41,8 +41,8 @@ pub struct Envelope {
     pub length: u32,
     /// Capabilities that ride along.
     pub caps: u8,
-    /// The sender waits for a reply (by other means than a blocked call).
-    pub wants_reply: bool,
+    /// Message, call or fault.
+    pub kind: Received,
     /// Who sent it.
     pub sender: AgentId,
     /// Badge of the capability that it came through.
@@ -55,7 +55,7 @@ pub struct Envelope {
 
 impl Envelope {
     const fn words(&self) -> u32 {
-        HEADER_WORDS + self.caps as u32 * SLOT_WORDS + self.length.div_ceil(8)
+        HEADER_WORDS + self.caps as u32 * SLOT_WORDS as u32 + self.length.div_ceil(8)
     }
 }
 
@@ -123,7 +123,7 @@ impl Mailbox {
             at -= self.words();
         }
         let head = [
-            envelope.length as u64 | (envelope.caps as u64) << 32 | (envelope.wants_reply as u64) << 40,
+            envelope.length as u64 | (envelope.caps as u64) << 32 | (envelope.kind as u64) << 40,
             envelope.sender.0,
             envelope.badge,
             envelope.rights as u64,
@@ -173,7 +173,7 @@ impl Mailbox {
         let envelope = Envelope {
             length: head as u32,
             caps,
-            wants_reply: head >> 40 & 1 != 0,
+            kind: Received::from_code((head >> 40) as u8),
             sender: AgentId(sender),
             badge,
             rights: rights as u32,

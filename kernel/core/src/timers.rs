@@ -97,6 +97,12 @@ impl Timers {
         true
     }
 
+    /// The time of a timer; `u64::MAX` if it isn't set.
+    pub fn time<C: TimerContexts>(&self, contexts: &C, slot: u16, kind: u8) -> u64 {
+        let timers = contexts.timers(slot);
+        if timers.links[kind as usize].bucket == 0 { u64::MAX } else { timers.at_ns[kind as usize] }
+    }
+
     /// The time of the next timer; `u64::MAX` if none is set.
     pub const fn next(&self) -> u64 {
         self.next_ns

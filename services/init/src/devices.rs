@@ -130,7 +130,7 @@ pub fn find(manifest: &Manifest<'_>, tree: &[u8]) -> (Vec<Device>, Vec<(usize, S
 mod tests {
     use super::*;
 
-    const TREE: &[u8] = include_bytes!("tests/virt.dtb");
+    const TREE: &[u8] = include_bytes!("../../../hal/platform/tests/data/qemu-7.2-virt-gicv3-smp4-2g.dtb");
 
     #[test]
     fn devices_are_found_in_the_tree() {

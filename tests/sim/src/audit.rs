@@ -72,15 +72,7 @@ fn walk(world: &World, agent: u16, table: u64, level: u32, base: u64, pages: &mu
         assert_eq!(entry >> 6 & 1, 1, "an agent's page is for EL0: {entry:#x}");
         assert_eq!(entry >> 53 & 1, 1, "an agent's page is never code for the kernel: {entry:#x}");
         let (writable, executable) = (entry >> 7 & 1 == 0, entry >> 54 & 1 == 0);
-        pages.push(Mapped {
-            agent,
-            va,
-            pa: address,
-            writable,
-            executable,
-            private: entry >> 55 & 1 == 1,
-            device: entry >> 2 & 7 == 0,
-        });
+        pages.push(Mapped { agent, va, pa: address, writable, executable, private: entry >> 55 & 1 == 1, device: entry >> 2 & 7 == 0 });
     }
 }
 
@@ -141,6 +133,7 @@ pub fn audit(world: &World) {
 fn differences(world: &World, uses: &BTreeMap<u64, Use>) -> String {
     let allocated: Vec<u64> = world.sim.allocated().collect();
     let lost = allocated.iter().filter(|page| !uses.contains_key(page)).map(|page| format!("lost {page:#x}\n"));
-    let free = uses.iter().filter(|(page, _)| allocated.binary_search(page).is_err()).map(|(page, what)| format!("{what:?} {page:#x} is free\n"));
+    let free =
+        uses.iter().filter(|(page, _)| allocated.binary_search(page).is_err()).map(|(page, what)| format!("{what:?} {page:#x} is free\n"));
     lost.chain(free).collect()
 }

@@ -1,19 +1,23 @@
 //! A machine made of ordinary memory.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use aios_abi::AgentId;
-use aios_abi::limits::{AGENTS, NODES_PER_PAGE, PAGE_SIZE};
+use aios_abi::limits::{AGENTS, CORES, NODES_PER_PAGE, PAGE_SIZE};
 use aios_core::cap::{Node, NodePage};
-use aios_core::machine::{Machine, Memory, Object};
+use aios_core::core::Packet;
+use aios_core::machine::{Lane, Machine, Memory, Object};
 
 /// Where the simulated RAM starts.
 const RAM: u64 = 0x4000_0000;
 const PAGE: u64 = PAGE_SIZE as u64;
 
+/// Packets that a ring holds.
+const RING: usize = 40;
+
 /// A machine made of ordinary memory.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub struct Sim {
     /// Pages from `RAM` on. No address is ever given out twice, so that a stale one is always noticed.
     pages: Vec<Option<Box<[u8; PAGE_SIZE]>>>,
@@ -45,14 +49,24 @@ pub struct Sim {
     pub interrupt_chance: u8,
     /// State of the generator behind that.
     pub interrupt_seed: Cell<u64>,
+    /// Cores.
+    pub cores: u16,
+    /// The core that runs now.
+    pub core: u16,
+    homes: Vec<Option<u16>>,
+    /// Rings, by receiver, sender and lane.
+    pub rings: BTreeMap<(u16, u16, u8), VecDeque<Packet<Sim>>>,
+    /// Timers of the cores.
+    pub timers: Vec<u64>,
 }
 
 impl Sim {
     /// A machine with this many pages of RAM.
     pub fn new(pages: u64) -> Self {
-        let interrupt_seed = Cell::new(1);
         let (generations, claimed) = (vec![0; AGENTS], vec![false; AGENTS]);
-        Self { left: pages, timer: u64::MAX, generations, claimed, interrupt_seed, ..Self::default() }
+        let (homes, timers) = (vec![None; AGENTS], vec![u64::MAX; CORES]);
+        let interrupt_seed = Cell::new(1);
+        Self { left: pages, timer: u64::MAX, generations, claimed, interrupt_seed, cores: 1, homes, timers, ..Self::default() }
     }
 
     /// Pages in use.
@@ -209,15 +223,40 @@ impl Machine for Sim {
         let slot = (1..AGENTS).find(|&slot| !self.claimed[slot])?;
         self.claimed[slot] = true;
         self.generations[slot] += 1;
+        self.homes[slot] = Some(self.core);
         Some((slot as u16, self.generations[slot]))
     }
 
     fn release_agent(&mut self, slot: u16) {
         assert!(std::mem::take(&mut self.claimed[slot as usize]), "agent {slot} released twice");
+        self.homes[slot as usize] = None;
     }
 
     fn set_timer(&mut self, at_ns: u64) {
         self.timer = at_ns;
+        self.timers[self.core as usize] = at_ns;
+    }
+
+    fn cores(&self) -> u16 {
+        self.cores
+    }
+
+    fn home(&self, slot: u16) -> Option<u16> {
+        self.homes.get(slot as usize).copied().flatten()
+    }
+
+    fn set_home(&mut self, slot: u16, core: u16) {
+        self.homes[slot as usize] = Some(core);
+    }
+
+    fn post(&mut self, core: u16, lane: Lane, packet: Packet<Self>) -> Result<(), Packet<Self>> {
+        assert_ne!(core, self.core, "a core sends nothing to itself");
+        let ring = self.rings.entry((core, self.core, lane as u8)).or_default();
+        if ring.len() >= RING {
+            return Err(packet);
+        }
+        ring.push_back(packet);
+        Ok(())
     }
 
     fn line(&mut self, line: u32, enable: bool) {

@@ -208,10 +208,6 @@ fn capabilities_ride_only_to_receivers_that_take_them() {
     let take = SendInfo { take_caps: 1, ..SendInfo::default() }.encode();
     world.begin(server, Call::IpcRecv, &[(10, 0), (12, FOREVER)]);
     assert_eq!(world.call(client, Call::IpcCall, &[(9, service), (10, one), (7, frame), (12, FOREVER)]), Err(Error::CapsRefused));
-    let soon = world.now + 1_000_000;
-    world.core.agents[server].registers.x[12] = soon;
-    let me = world.own_slot(server, 1);
-    let _ = me;
     world.begin(client, Call::IpcSend, &[(9, service), (10, info(0))]);
     world.begin(server, Call::IpcRecv, &[(10, take), (12, FOREVER)]);
     world.begin(client, Call::IpcCall, &[(9, service), (10, one), (7, frame), (0, 42), (12, FOREVER)]);

@@ -7,6 +7,7 @@ use aios_abi::rights::{Kind, Rights};
 use aios_abi::{ABI_VERSION, Error};
 
 use super::memory::{Tables, map_error};
+use super::remote::{Asking, Place, Request};
 use super::{Core, Done, Outcome};
 use crate::agent::{Agent, POOLS, State};
 use crate::cap::Slot;
@@ -62,7 +63,7 @@ impl<M: Machine> Core<M> {
             return Err(Error::NoMemory);
         }
         self.reserve_slots(machine, me, 1)?;
-        let mut child = Slot { word: index as u64, mapper: AgentId::KERNEL, ..slot };
+        let mut child = Slot { word: index as u64, ..slot };
         self.attach_node(machine, me, Some((slot.node, slot.root)), &mut child)?;
         // The slot and the node may have cost the last page.
         if let Err(error) = self.agents[me].pools[parent].take(pages) {
@@ -124,22 +125,18 @@ impl<M: Machine> Core<M> {
         let id = AgentId::new(slot, generation);
         self.agents.0[slot as usize] = Some(page);
         self.alive += 1;
-        self.ledger.objects += 1;
+        self.ledger.objects = self.ledger.objects.wrapping_add(1);
         let agent = &mut self.agents[slot];
         agent.id = id;
         agent.pools[0] = Pool { quota, used: 1 };
         agent.incarnation = 1;
         if let Some((parent, pool)) = payer {
+            self.agents[parent].children += 1;
             let parent_id = self.agents[parent].id;
-            let first = core::mem::replace(&mut self.agents[parent].first_child, slot);
-            if first != 0 {
-                self.agents[first].siblings.previous = slot;
-            }
             let agent = &mut self.agents[slot];
             agent.parent = parent_id;
             agent.payer = pool as u8;
             agent.supervisor = (parent_id, 0);
-            agent.siblings.next = first;
         }
         // From here on the reaper gives everything back, the quota too.
         self.furnish(machine, slot, mailbox).inspect_err(|_| self.condemn(slot, now)).map(|()| (slot, id))
@@ -163,7 +160,7 @@ impl<M: Machine> Core<M> {
                 agent.pools[0].give(1);
                 return Err(Error::NoMemory);
             };
-            self.ledger.objects += 1;
+            self.ledger.objects = self.ledger.objects.wrapping_add(1);
             self.agents[slot].mailbox.add_page(page)?;
         }
         for (index, kind, rights) in [(SLOT_SELF, Kind::Agent, SELF_RIGHTS), (SLOT_POOL, Kind::Pool, POOL_RIGHTS)] {
@@ -187,12 +184,12 @@ impl<M: Machine> Core<M> {
             self.agents[slot].pools[0].give(1);
             return Err(Error::NoMemory);
         };
-        self.ledger.memory += 1;
+        self.ledger.memory = self.ledger.memory.wrapping_add(1);
         let agent = &mut self.agents[slot];
         let mut tables = Tables::new(&mut agent.pools[0], &mut self.ledger.tables);
         if let Err(error) = agent.space.map_info(machine, page, Owner::Private, &mut tables) {
             machine.free(page, 1);
-            self.ledger.memory -= 1;
+            self.ledger.memory = self.ledger.memory.wrapping_sub(1);
             agent.pools[0].give(1);
             return Err(map_error(error));
         }
@@ -210,58 +207,77 @@ impl<M: Machine> Core<M> {
             AgentOp::Start | AgentOp::Restart | AgentOp::Name | AgentOp::Supervise => Rights::CONTROL,
         };
         let capability = self.capability(machine, me, self.arg(me, 9), Kind::Agent, needed, now)?;
-        let target = self.agents.find(capability.agent()).ok_or(Error::PeerDied)?;
-        match op {
-            AgentOp::Start => self.start(machine, me, target, now),
-            AgentOp::Kill => {
+        let target = capability.agent();
+        let place = self.locate(machine, target)?;
+        if op == AgentOp::Supervise {
+            let supervisor = match self.arg(me, 1) {
+                0 => (AgentId::KERNEL, 0),
+                handle => {
+                    let service = self.capability(machine, me, handle, Kind::Service, Rights::NONE, now)?;
+                    if service.agent() != self.agents[me].id {
+                        return Err(Error::MissingRight);
+                    }
+                    (service.agent(), service.word)
+                }
+            };
+            return match place {
+                Place::Here(slot) => {
+                    self.agents[slot].supervisor = supervisor;
+                    Ok(Done::Return)
+                }
+                Place::There(core) => self.ask(machine, me, core, Request::Supervise { to: target, supervisor }, Asking::Status),
+            };
+        }
+        if op == AgentOp::Restart && target == self.agents[me].id {
+            return Err(Error::BadArgument);
+        }
+        let arguments = [1, 2, 3, 4, 5, 6].map(|i| self.arg(me, i));
+        match place {
+            Place::Here(slot) => {
+                // The status is written first: the caller may be the one that stops, ends or moves.
+                let before = self.agents[me].registers.x[8];
                 self.agents[me].succeed();
-                self.condemn(target, now);
+                self.control(machine, slot, op, arguments, now).inspect_err(|_| self.set_arg(me, 8, before))?;
                 Ok(Done::Leave)
+            }
+            Place::There(core) => self.ask(machine, me, core, Request::Control { to: target, op, arguments }, Asking::Status),
+        }
+    }
+
+    /// Controls an agent of this core, on behalf of somebody who may.
+    pub(super) fn control(&mut self, machine: &mut M, target: u16, op: AgentOp, arguments: [u64; 6], now: u64) -> Result<(), Error> {
+        match op {
+            AgentOp::Start => self.start(machine, target, arguments, now),
+            AgentOp::Kill => {
+                self.condemn(target, now);
+                Ok(())
             }
             AgentOp::Suspend => {
                 self.agents[target].suspended = true;
                 self.undecided = true;
-                Ok(Done::Return)
+                Ok(())
             }
             AgentOp::Resume => self.unsuspend(target, now),
-            AgentOp::Restart => self.restart(me, target, now),
-            AgentOp::Migrate => match self.arg(me, 1) == self.facts.core {
-                true => Ok(Done::Return),
-                false => Err(Error::NoSuchCore),
-            },
+            AgentOp::Restart => self.restart(target, now),
+            AgentOp::Migrate => self.migrate(machine, target, arguments[0], now),
             AgentOp::Name => {
-                let name = [self.arg(me, 1), self.arg(me, 2)];
-                self.agents[target].name = name;
-                Ok(Done::Return)
+                self.agents[target].name = [arguments[0], arguments[1]];
+                Ok(())
             }
-            AgentOp::Supervise => {
-                let supervisor = match self.arg(me, 1) {
-                    0 => (AgentId::KERNEL, 0),
-                    handle => {
-                        let service = self.capability(machine, me, handle, Kind::Service, Rights::NONE, now)?;
-                        if service.agent() != self.agents[me].id {
-                            return Err(Error::MissingRight);
-                        }
-                        (service.agent(), service.word)
-                    }
-                };
-                self.agents[target].supervisor = supervisor;
-                Ok(Done::Return)
-            }
+            AgentOp::Supervise => Err(Error::BadArgument),
         }
     }
 
-    fn start(&mut self, machine: &mut M, me: u16, target: u16, now: u64) -> Outcome {
-        let (entry, sp) = (self.arg(me, 1), self.arg(me, 2));
+    fn start(&mut self, machine: &mut M, target: u16, arguments: [u64; 6], now: u64) -> Result<(), Error> {
+        let [entry, sp, first @ ..] = arguments;
         if self.agents[target].state != State::New || self.agents[target].reap.phase != 0 {
             return Err(Error::WrongState);
         }
         if !(USER_BASE..USER_END).contains(&entry) || sp > USER_END || !entry.is_multiple_of(4) || !sp.is_multiple_of(16) {
             return Err(Error::BadAddress);
         }
-        let arguments = [self.arg(me, 3), self.arg(me, 4), self.arg(me, 5), self.arg(me, 6)];
-        self.begin(machine, target, entry, sp, arguments, now);
-        Ok(Done::Return)
+        self.begin(machine, target, entry, sp, first, now);
+        Ok(())
     }
 
     /// Lets a new agent run from `entry`.
@@ -278,7 +294,7 @@ impl<M: Machine> Core<M> {
         self.wake(target, now);
     }
 
-    fn unsuspend(&mut self, target: u16, now: u64) -> Outcome {
+    fn unsuspend(&mut self, target: u16, now: u64) -> Result<(), Error> {
         let agent = &mut self.agents[target];
         if !core::mem::take(&mut agent.suspended) {
             return Err(Error::WrongState);
@@ -291,38 +307,29 @@ impl<M: Machine> Core<M> {
             self.wake(target, now);
             self.undecided = true;
         }
-        Ok(Done::Return)
+        Ok(())
     }
 
     pub(super) fn sched_set(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
         let capability = self.capability(machine, me, self.arg(me, 9), Kind::Agent, Rights::SCHEDULE, now)?;
-        let target = self.agents.find(capability.agent()).ok_or(Error::PeerDied)?;
         let params = match self.arg(me, 0) {
             CLASS_FAIR => Params::fair(self.arg(me, 1)),
             CLASS_EDF => Params::edf(self.arg(me, 1), self.arg(me, 2)),
             _ => None,
         };
         let params = params.ok_or(Error::BadArgument)?;
+        let to = capability.agent();
+        match self.locate(machine, to)? {
+            Place::Here(target) => self.schedule(target, params, now).map(|()| Done::Return),
+            Place::There(core) => self.ask(machine, me, core, Request::Schedule { to, params }, Asking::Status),
+        }
+    }
+
+    /// Gives an agent of this core other scheduling parameters.
+    pub(super) fn schedule(&mut self, target: u16, params: Params, now: u64) -> Result<(), Error> {
         self.pay(now);
         self.sched.set(&mut self.agents, target, params, now).map_err(|_| Error::NotAdmitted)?;
         self.undecided = true;
-        Ok(Done::Return)
-    }
-
-    /// Counts an agent's children out of a list when it is gone.
-    pub(super) fn leave_family(&mut self, slot: u16) {
-        let agent = &mut self.agents[slot];
-        let (parent, links) = (agent.parent, core::mem::take(&mut agent.siblings));
-        match links.previous {
-            0 => {
-                if let Some(parent) = self.agents.get_mut(parent.slot()).filter(|agent| agent.id == parent) {
-                    parent.first_child = links.next;
-                }
-            }
-            previous => self.agents[previous].siblings.next = links.next,
-        }
-        if links.next != 0 {
-            self.agents[links.next].siblings.previous = links.previous;
-        }
+        Ok(())
     }
 }

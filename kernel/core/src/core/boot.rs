@@ -103,7 +103,7 @@ impl<M: Machine> Core<M> {
 
     fn init_page(&mut self, machine: &mut M, slot: u16) -> Result<u64, Error> {
         self.agents[slot].pools[0].take(1)?;
-        self.ledger.memory += 1;
+        self.ledger.memory = self.ledger.memory.wrapping_add(1);
         machine.alloc(1).ok_or(Error::NoMemory)
     }
 

@@ -8,6 +8,7 @@ use aios_abi::id::{AgentId, SlotHandle};
 use aios_abi::limits::{NODES_PER_PAGE, SLOT_PAGES, SLOTS_PER_PAGE};
 use aios_abi::rights::{Kind, Rights};
 
+use super::remote::{Asking, Notice, Place, Request};
 use super::{Core, Done, Outcome};
 use crate::agent::Work;
 use crate::cap::{self, NodeId, Slot};
@@ -52,7 +53,6 @@ impl<M: Machine> Core<M> {
         } else {
             cap::refer(machine, slot.node);
         }
-        slot.mapper = AgentId::KERNEL;
         if matches!(slot.kind, Kind::Frame | Kind::Device) {
             slot.word = 0;
         }
@@ -88,7 +88,7 @@ impl<M: Machine> Core<M> {
         };
         agent.node_pages[place] = number + 1;
         agent.node_hint = place as u16;
-        self.ledger.objects += 1;
+        self.ledger.objects = self.ledger.objects.wrapping_add(1);
         Ok(number * per_page)
     }
 
@@ -117,8 +117,12 @@ impl<M: Machine> Core<M> {
                 break;
             }
             // Any other node carries the bits to raise at its last use, if any.
-            if let (Some(owner), bits @ 1..) = (self.agents.find(unused.owner), unused.payload.0) {
-                self.raise(owner, bits, now);
+            if let bits @ 1.. = unused.payload.0 {
+                match self.locate(machine, unused.owner) {
+                    Ok(Place::Here(owner)) => self.raise(owner, bits, now),
+                    Ok(Place::There(core)) => self.tell(machine, core, Notice::Raise { to: unused.owner, bits }),
+                    Err(_) => {}
+                }
             }
             at = unused.parent;
         }
@@ -131,10 +135,11 @@ impl<M: Machine> Core<M> {
             return;
         }
         machine.free((first & ((1 << 40) - 1)) << 12, pages);
-        self.ledger.frames -= pages;
+        self.ledger.frames = self.ledger.frames.wrapping_sub(pages);
         let pool = (first >> 48) as usize;
-        if let Some(agent) = self.agents.get_mut(owner.slot()).filter(|agent| agent.id == owner) {
-            agent.pools[pool].give(pages);
+        match self.elsewhere(machine, owner) {
+            Some(core) => self.tell(machine, core, Notice::Credit { to: owner, pool: pool as u8, pages, child: false }),
+            None => self.credit(owner, pool as u8, pages, false),
         }
     }
 
@@ -189,7 +194,7 @@ impl<M: Machine> Core<M> {
                 left -= 1;
                 let hit = self.agents[agent].slots.look(index).is_some_and(|slot| {
                     slot.root == root
-                        && !slot.mapper.is_kernel()
+                        && slot.word != 0
                         && matches!(slot.kind, Kind::Frame | Kind::Device)
                         && (whole_tree || !cap::is_valid(machine, slot.node, root))
                 });
@@ -238,7 +243,7 @@ impl<M: Machine> Core<M> {
         if expiry != 0 && expiry <= now {
             return Err(Error::BadArgument);
         }
-        let mut slot = Slot { rights, expiry, mapper: AgentId::KERNEL, ..*source };
+        let mut slot = Slot { rights, expiry, ..*source };
         if matches!(slot.kind, Kind::Frame | Kind::Device) {
             slot.word = 0;
         }
@@ -292,33 +297,52 @@ impl<M: Machine> Core<M> {
         let transfer = Transfer::from_number(self.arg(me, 3)).ok_or(Error::BadArgument)?;
         let wanted = u16::try_from(self.arg(me, 4)).map_err(|_| Error::BadArgument)?;
         let mut slot = Self::narrow(&source, self.arg(me, 1), self.arg(me, 2), now)?;
-        let to = self.agents.find(target.agent()).ok_or(Error::PeerDied)?;
-        if to == me && transfer == Transfer::Move {
-            return Err(Error::BadArgument);
-        }
         if transfer == Transfer::Derive && !source.rights.contains(Rights::DERIVE) {
             return Err(Error::MissingRight);
         }
-        let objects = &mut self.ledger.objects;
-        let agent = &mut self.agents[to];
-        let index = match wanted {
-            0 => agent.slots.reserve(machine, &mut agent.pools[0], objects)?,
-            index => {
-                agent.slots.reserve_at(machine, &mut agent.pools[0], objects, index)?;
-                index
-            }
+        if target.agent() == self.agents[me].id && transfer == Transfer::Move {
+            return Err(Error::BadArgument);
+        }
+        let place = self.locate(machine, target.agent())?;
+        let index = match place {
+            Place::Here(to) => self.reserve_for_grant(machine, to, wanted)?,
+            Place::There(_) => 0,
         };
         match transfer {
-            Transfer::Copy => cap::refer(machine, slot.node),
-            Transfer::Move => {
-                self.unmap_slot(machine, me, handle.index());
-                self.agents[me].slots.clear(handle.index());
-            }
             Transfer::Derive => self.attach_node(machine, me, Some((source.node, source.root)), &mut slot)?,
+            Transfer::Copy | Transfer::Move => cap::refer(machine, slot.node),
         }
-        let handle = self.agents[to].slots.fill(index, slot);
-        self.set_arg(me, 0, handle.0 as u64);
-        Ok(Done::Return)
+        let moves = transfer == Transfer::Move;
+        match place {
+            Place::Here(to) => {
+                let given = self.agents[to].slots.fill(index, slot);
+                if moves {
+                    self.drop_slot(machine, me, handle.index(), now);
+                }
+                self.set_arg(me, 0, given.0 as u64);
+                Ok(Done::Return)
+            }
+            Place::There(core) => {
+                let request = Request::Grant { to: target.agent(), slot, wanted };
+                let outcome = self.ask(machine, me, core, request, Asking::Grant { index: handle.index(), moves });
+                if outcome == Ok(Done::Leave) {
+                    self.agents[me].granting = Some(slot);
+                } else {
+                    self.release_node(machine, &slot, now);
+                }
+                outcome
+            }
+        }
+    }
+
+    /// Makes sure that a place in a table is free: at this index, or anywhere if it is 0.
+    pub(super) fn reserve_for_grant(&mut self, machine: &mut M, to: u16, wanted: u16) -> Result<u16, Error> {
+        let objects = &mut self.ledger.objects;
+        let agent = &mut self.agents[to];
+        match wanted {
+            0 => agent.slots.reserve(machine, &mut agent.pools[0], objects),
+            index => agent.slots.reserve_at(machine, &mut agent.pools[0], objects, index).map(|()| index),
+        }
     }
 
     pub(super) fn cap_drop(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
@@ -337,7 +361,7 @@ impl<M: Machine> Core<M> {
         cap::revoke(machine, slot.node, slot.root);
         self.agents[me].succeed();
         if Self::is_mapped(machine, slot.root) {
-            self.agents[me].work = Some(Work::Unmap { root: slot.root, agent: 1, slot: 1, bits });
+            self.agents[me].work = Some(Work::Unmap { root: slot.root, agent: 1, slot: 1, core: 0, bits });
         } else if bits != 0 {
             self.raise(me, bits, now);
         }
@@ -364,12 +388,12 @@ impl<M: Machine> Core<M> {
                 if !slot.rights.contains(Rights::WATCH) {
                     return Err(Error::MissingRight);
                 }
-                let target = self.agents.find(slot.agent()).ok_or(Error::PeerDied)?;
-                let watchers = &mut self.agents[target].watchers;
-                let place =
-                    watchers.iter().position(|watcher| watcher.0 == my_id).or_else(|| watchers.iter().position(|w| w.0.is_kernel()));
-                watchers[place.ok_or(Error::LimitReached)?] = (my_id, bits);
-                Ok(Done::Return)
+                match self.locate(machine, slot.agent())? {
+                    Place::Here(target) => self.add_watcher(target, my_id, bits).map(|()| Done::Return),
+                    Place::There(core) => {
+                        self.ask(machine, me, core, Request::Watch { to: slot.agent(), watcher: my_id, bits }, Asking::Status)
+                    }
+                }
             }
             Kind::Service if slot.agent() == my_id => {
                 let node = cap::live(machine, slot.node).ok_or(Error::Revoked)?;
@@ -381,6 +405,14 @@ impl<M: Machine> Core<M> {
             }
             _ => Err(Error::WrongKind),
         }
+    }
+
+    /// Notes who is told of an agent's death.
+    pub(super) fn add_watcher(&mut self, target: u16, watcher: AgentId, bits: u64) -> Result<(), Error> {
+        let watchers = &mut self.agents[target].watchers;
+        let place = watchers.iter().position(|known| known.0 == watcher).or_else(|| watchers.iter().position(|known| known.0.is_kernel()));
+        watchers[place.ok_or(Error::LimitReached)?] = (watcher, bits);
+        Ok(())
     }
 
     pub(super) fn irq_bind(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {

@@ -1,10 +1,11 @@
 //! Faults: an agent's exception becomes a page, a jump into its own handler, or a message to its supervisor. Never a kernel panic.
 
 use aios_abi::Error;
-use aios_abi::id::MessageId;
+use aios_abi::id::{AgentId, MessageId};
 use aios_abi::limits::{PAGE_SIZE, USER_BASE, USER_END};
-use aios_abi::message::{Fault, FaultCause};
+use aios_abi::message::{Fault, FaultCause, SendInfo};
 
+use super::remote::{Asking, Parcel, Place, Request};
 use super::{Core, Done, Outcome};
 use crate::agent::{Handler, Outgoing, State};
 use crate::machine::Machine;
@@ -54,23 +55,50 @@ impl<M: Machine> Core<M> {
         // What the message says is kept where the agent doesn't need it: nothing of a stopped agent's registers is changed.
         self.agents[me].fault = (exception.cause as u16, exception.syndrome, exception.address);
         let (supervisor, badge) = self.agents[me].supervisor;
-        let Some(supervisor) = self.agents.find(supervisor) else {
-            self.condemn(me, now);
-            return;
-        };
         let message = self.fault_message(me);
-        self.queue_fault(me, supervisor, Outgoing { message, badge, rights: 0 });
-        self.undecided = true;
-        self.hand_fault(machine, me, supervisor, now);
+        let outgoing = Outgoing { message, badge, rights: 0 };
+        match self.locate(machine, supervisor) {
+            Err(_) => self.condemn(me, now),
+            Ok(Place::Here(supervisor)) => {
+                self.queue_fault(me, supervisor, outgoing);
+                self.undecided = true;
+                self.hand_fault(machine, me, supervisor, now);
+            }
+            Ok(Place::There(core)) => self.report_away(machine, me, core, supervisor, outgoing, now),
+        }
     }
 
-    /// Writes the fault of `from` into the registers of its supervisor, and the text of a panic into its buffer.
-    pub(super) fn deliver_fault(&mut self, machine: &mut M, from: u16, to: u16, room: u32) {
-        let agent = &self.agents[from];
-        let outgoing = agent.outgoing;
+    /// Tells a supervisor on another core.
+    fn report_away(&mut self, machine: &mut M, me: u16, core: u16, supervisor: AgentId, outgoing: Outgoing, now: u64) {
+        self.agents[me].outgoing = outgoing;
+        let words = self.fault_words(me);
+        // The text of a panic stays behind: what the fault itself says always fits.
+        let info = SendInfo { length: FAULT_BYTES, ..SendInfo::default() };
+        let parcel = Parcel::of_words(AgentId::KERNEL, info, outgoing, words);
+        let exited = self.exited(me);
+        match self.ask(machine, me, core, Request::Fault { to: supervisor, parcel }, Asking::Fault(supervisor)) {
+            Ok(Done::Leave) => {}
+            // No room now: a fault repeats itself, an exit is called again.
+            _ => {
+                if exited {
+                    self.agents[me].registers.pc -= 4;
+                }
+                self.sched_yield(now);
+            }
+        }
+    }
+
+    /// Whether the last "fault" was an `Exit`.
+    pub(super) fn exited(&self, slot: u16) -> bool {
+        let cause = self.agents[slot].fault.0;
+        cause == FaultCause::Exit as u16 || cause == FaultCause::Panic as u16
+    }
+
+    fn fault_words(&self, slot: u16) -> [u64; 8] {
+        let agent = &self.agents[slot];
         let (cause, syndrome, address) = agent.fault;
         let registers = &agent.registers;
-        let fault = Fault {
+        Fault {
             agent: agent.id.0,
             cause,
             syndrome,
@@ -79,7 +107,16 @@ impl<M: Machine> Core<M> {
             sp: registers.sp,
             lr: registers.x[30],
             pstate: registers.pstate,
-        };
+        }
+        .encode()
+    }
+
+    /// Writes the fault of `from` into the registers of its supervisor, and the text of a panic into its buffer.
+    pub(super) fn deliver_fault(&mut self, machine: &mut M, from: u16, to: u16, room: u32) {
+        let outgoing = self.agents[from].outgoing;
+        let words = self.fault_words(from);
+        let cause = self.agents[from].fault.0;
+        let registers = &self.agents[from].registers;
         let mut length = FAULT_BYTES;
         if cause == FaultCause::Panic as u16 {
             let (text, wanted) = (registers.x[2], registers.x[3].min(PANIC_TEXT).min(room as u64));
@@ -88,7 +125,7 @@ impl<M: Machine> Core<M> {
                 length += wanted as u32;
             }
         }
-        self.agents[to].registers.x[..8].copy_from_slice(&fault.encode());
+        self.agents[to].registers.x[..8].copy_from_slice(&words);
         self.announce_fault(to, length, outgoing);
     }
 
@@ -101,6 +138,28 @@ impl<M: Machine> Core<M> {
         let syndrome = self.arg(me, 0);
         self.report(machine, me, Exception { cause, syndrome, address: 0 }, now);
         Ok(Done::Leave)
+    }
+
+    /// Judges a fault on behalf of the supervisor `from`: 0 resume, 1 resume at `pc`, 2 kill.
+    pub(super) fn judge(&mut self, message: MessageId, from: AgentId, verdict: u64, pc: u64, now: u64) -> Result<(), Error> {
+        let faulted = message.sender_slot();
+        let known = self.agents.get(faulted).is_some_and(|agent| agent.state == State::Faulted(from) && agent.outgoing.message == message);
+        if !known {
+            return Err(Error::NoSuchMessage);
+        }
+        match verdict {
+            0 => {}
+            1 if pc < USER_END && pc.is_multiple_of(4) => self.agents[faulted].registers.pc = pc,
+            1 => return Err(Error::BadAddress),
+            2 => {
+                self.condemn(faulted, now);
+                return Ok(());
+            }
+            _ => return Err(Error::BadArgument),
+        }
+        self.unlink_from_peer(faulted, from);
+        self.resume(faulted, now);
+        Ok(())
     }
 
     pub(super) fn fault_handler_set(&mut self, me: u16) -> Outcome {
@@ -163,25 +222,12 @@ impl<M: Machine> Core<M> {
             return self.leave_handler(machine, me);
         }
         let (verdict, pc) = (self.arg(me, 0), self.arg(me, 1));
+        let from = self.agents[me].id;
         let faulted = message.sender_slot();
-        let my_id = self.agents[me].id;
-        let known = self.agents.get(faulted).is_some_and(|agent| agent.state == State::Faulted(my_id) && agent.outgoing.message == message);
-        if !known {
-            return Err(Error::NoSuchMessage);
+        let core = machine.home(faulted).filter(|&core| core as u64 != self.facts.core && self.agents.get(faulted).is_none());
+        match core {
+            None => self.judge(message, from, verdict, pc, now).map(|()| Done::Return),
+            Some(core) => self.ask(machine, me, core, Request::Judge { message, from, verdict, pc }, Asking::Status),
         }
-        match verdict {
-            0 => {}
-            1 if pc < USER_END && pc.is_multiple_of(4) => self.agents[faulted].registers.pc = pc,
-            1 => return Err(Error::BadAddress),
-            2 => {
-                self.agents[me].succeed();
-                self.condemn(faulted, now);
-                return Ok(Done::Leave);
-            }
-            _ => return Err(Error::BadArgument),
-        }
-        self.unlink_from_peer(faulted, my_id);
-        self.resume(faulted, now);
-        Ok(Done::Return)
     }
 }

@@ -9,6 +9,7 @@ use aios_abi::limits::{MESSAGE_CAPS, MESSAGE_REGISTERS, PAGE_SIZE};
 use aios_abi::message::{Received, RecvInfo, SendInfo};
 use aios_abi::rights::{Kind, Rights};
 
+use super::remote::{Asking, Place, Request};
 use super::{Agents, Core, Done, Outcome};
 use crate::agent::{Agent, Links, List, Outgoing, State};
 use crate::cap::Slot;
@@ -43,6 +44,10 @@ impl<M: Machine> Agents<M> {
 
     fn remove(&mut self, server: u16, wait: Wait, agent: u16) {
         let Links { next, previous } = core::mem::take(&mut self[agent].links);
+        // Who called from another core, or before the server came to this one, is in no list.
+        if previous == 0 && self.list(server, wait).head != agent {
+            return;
+        }
         match previous {
             0 => self.list(server, wait).head = next,
             _ => self[previous].links.next = next,
@@ -56,7 +61,7 @@ impl<M: Machine> Agents<M> {
 
 /// Payload words of a message of `length` bytes from registers; what lies beyond is zero.
 #[inline]
-fn payload(x: &[u64; 31], length: u32) -> [u64; 8] {
+pub(super) fn payload(x: &[u64; 31], length: u32) -> [u64; 8] {
     let mut words = [0; 8];
     let whole = (length / 8) as usize;
     words[..whole].copy_from_slice(&x[..whole]);
@@ -67,7 +72,7 @@ fn payload(x: &[u64; 31], length: u32) -> [u64; 8] {
 }
 
 /// Handles of the capabilities that ride on a message.
-fn cap_handles(x: &[u64; 31]) -> [SlotHandle; MESSAGE_CAPS] {
+pub(super) fn cap_handles(x: &[u64; 31]) -> [SlotHandle; MESSAGE_CAPS] {
     let low = |word: u64| SlotHandle(word as u32);
     let high = |word: u64| SlotHandle((word >> 32) as u32);
     [low(x[7]), high(x[7]), low(x[6]), high(x[6])]
@@ -105,7 +110,7 @@ impl<M: Machine> Core<M> {
     }
 
     /// Whether a receiver that waits can take this message now.
-    fn check_room(&mut self, machine: &mut M, to: u16, info: SendInfo, room: u32, takes: u8) -> Result<(), Error> {
+    pub(super) fn check_room(&mut self, machine: &mut M, to: u16, info: SendInfo, room: u32, takes: u8) -> Result<(), Error> {
         if info.length as usize > MESSAGE_REGISTERS && info.length > room {
             return Err(Error::MessageTooLong);
         }
@@ -155,17 +160,24 @@ impl<M: Machine> Core<M> {
                 *given = self.place(to, slot);
             }
         }
+        self.write_handles(to, info.caps, given);
+    }
+
+    /// Writes the handles of received capabilities into the receiver's registers.
+    pub(super) fn write_handles(&mut self, to: u16, caps: u8, given: [SlotHandle; MESSAGE_CAPS]) {
         let word = |a: SlotHandle, b: SlotHandle| a.0 as u64 | (b.0 as u64) << 32;
         let x = &mut self.agents[to].registers.x;
-        x[7] = word(given[0], given[1]);
-        if info.caps > 2 {
+        if caps > 0 {
+            x[7] = word(given[0], given[1]);
+        }
+        if caps > 2 {
             x[6] = word(given[2], given[3]);
         }
     }
 
     /// Writes the head of a received message into the receiver's registers.
     #[inline]
-    fn announce(receiver: &mut Agent<M>, info: RecvInfo, sender: AgentId, badge: u64, message: MessageId) {
+    pub(super) fn announce(receiver: &mut Agent<M>, info: RecvInfo, sender: AgentId, badge: u64, message: MessageId) {
         let x = &mut receiver.registers.x;
         x[8] = 0;
         x[9] = sender.0;
@@ -199,7 +211,7 @@ impl<M: Machine> Core<M> {
 
     /// What the receiver that waits at `slot` takes: room for a long message, and capabilities. `None` if it doesn't wait for messages.
     #[inline]
-    fn waiting(&self, slot: u16) -> Option<(u32, u8)> {
+    pub(super) fn waiting(&self, slot: u16) -> Option<(u32, u8)> {
         let agent = &self.agents[slot];
         if agent.state != State::Receiving || agent.suspended {
             return None;
@@ -212,13 +224,17 @@ impl<M: Machine> Core<M> {
         let (server, mut outgoing) = self.service(machine, me, now)?;
         let info = SendInfo::decode(self.arg(me, 10)).ok_or(Error::BadArgument)?;
         let deadline = self.arg(me, 12);
-        let to = self.agents.find(server).ok_or(Error::PeerDied)?;
+        let place = self.locate(machine, server)?;
         if deadline <= now {
             return Err(Error::Timeout);
         }
         if info.caps != 0 {
             self.check_caps(machine, me, info, now)?;
         }
+        let to = match place {
+            Place::Here(to) => to,
+            Place::There(core) => return self.send_away(machine, me, core, server, info, Received::Call, outgoing, now),
+        };
         if to == me || self.waits_for(to, me) {
             return Err(Error::Deadlock);
         }
@@ -255,6 +271,26 @@ impl<M: Machine> Core<M> {
         Ok(Done::Leave)
     }
 
+    /// Sends a message or a call to an agent on another core.
+    #[expect(clippy::too_many_arguments, reason = "one argument for each thing that a message is made of")]
+    fn send_away(
+        &mut self,
+        machine: &mut M,
+        me: u16,
+        core: u16,
+        to: AgentId,
+        info: SendInfo,
+        kind: Received,
+        mut outgoing: Outgoing,
+        now: u64,
+    ) -> Outcome {
+        outgoing.message = self.next_message(me);
+        let parcel = self.pack(machine, me, info, outgoing, now)?;
+        self.agents[me].outgoing = outgoing;
+        let asking = if kind == Received::Call { Asking::Call(to) } else { Asking::Send };
+        self.ask_with_cargo(machine, me, core, Request::Message { to, kind, parcel }, asking, now)
+    }
+
     /// Whether the chain of calls from `slot` leads to `target`.
     fn waits_for(&self, slot: u16, target: u16) -> bool {
         let mut at = slot;
@@ -270,10 +306,14 @@ impl<M: Machine> Core<M> {
     pub(super) fn ipc_send(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
         let (server, mut outgoing) = self.service(machine, me, now)?;
         let info = SendInfo::decode(self.arg(me, 10)).ok_or(Error::BadArgument)?;
-        let to = self.agents.find(server).ok_or(Error::PeerDied)?;
+        let place = self.locate(machine, server)?;
         if info.caps != 0 {
             self.check_caps(machine, me, info, now)?;
         }
+        let to = match place {
+            Place::Here(to) => to,
+            Place::There(core) => return self.send_away(machine, me, core, server, info, Received::Message, outgoing, now),
+        };
         if to != me
             && let Some((room, takes)) = self.waiting(to)
         {
@@ -293,7 +333,7 @@ impl<M: Machine> Core<M> {
             }
         }
         outgoing.message = self.next_message(me);
-        self.post(machine, me, to, info, outgoing, false, now)?;
+        self.post(machine, me, to, info, outgoing, Received::Message, now)?;
         self.set_arg(me, 12, outgoing.message.0);
         Ok(Done::Return)
     }
@@ -307,12 +347,12 @@ impl<M: Machine> Core<M> {
         to: u16,
         info: SendInfo,
         outgoing: Outgoing,
-        wants_reply: bool,
+        kind: Received,
         now: u64,
     ) -> Result<(), Error> {
         let sender = self.agents[from].id;
         let Outgoing { message, badge, rights } = outgoing;
-        let envelope = Envelope { length: info.length, caps: info.caps, wants_reply, sender, badge, rights, message };
+        let envelope = Envelope { length: info.length, caps: info.caps, kind, sender, badge, rights, message };
         self.agents[to].mailbox.check(&envelope)?;
         if info.caps > self.agents[to].takes_caps {
             return Err(Error::CapsRefused);
@@ -462,19 +502,12 @@ impl<M: Machine> Core<M> {
                 *given = self.place(me, slot);
             }
         }
-        let agent = &mut self.agents[me];
         if !long {
-            agent.registers.x[..8].copy_from_slice(&words);
+            self.agents[me].registers.x[..8].copy_from_slice(&words);
         }
-        if envelope.caps > 0 {
-            agent.registers.x[7] = given[0].0 as u64 | (given[1].0 as u64) << 32;
-        }
-        if envelope.caps > 2 {
-            agent.registers.x[6] = given[2].0 as u64 | (given[3].0 as u64) << 32;
-        }
-        let kind = if envelope.wants_reply { Received::Call } else { Received::Message };
-        let head = RecvInfo { length: envelope.length, caps: envelope.caps, kind, rights: envelope.rights };
-        Self::announce(agent, head, envelope.sender, envelope.badge, envelope.message);
+        self.write_handles(me, envelope.caps, given);
+        let head = RecvInfo { length: envelope.length, caps: envelope.caps, kind: envelope.kind, rights: envelope.rights };
+        Self::announce(&mut self.agents[me], head, envelope.sender, envelope.badge, envelope.message);
         Ok(Done::Leave)
     }
 
@@ -519,8 +552,30 @@ impl<M: Machine> Core<M> {
         Ok(Some(to))
     }
 
+    /// The other core on which the caller is that the current reply is for.
+    fn reply_core(&self, machine: &M, me: u16) -> Option<u16> {
+        let caller = MessageId(self.arg(me, 9)).sender_slot();
+        if self.agents.get(caller).is_some() {
+            return None;
+        }
+        machine.home(caller).filter(|&core| core as u64 != self.facts.core)
+    }
+
+    fn reply_away(&mut self, machine: &mut M, me: u16, core: u16, info: SendInfo, asking: Asking, now: u64) -> Outcome {
+        if info.caps != 0 {
+            self.check_caps(machine, me, info, now)?;
+        }
+        let outgoing = Outgoing { message: MessageId(self.arg(me, 9)), ..Outgoing::default() };
+        let parcel = self.pack(machine, me, info, outgoing, now)?;
+        let incarnation = self.agents[me].incarnation;
+        self.ask_with_cargo(machine, me, core, Request::Reply { incarnation, parcel }, asking, now)
+    }
+
     pub(super) fn ipc_reply(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
         let info = SendInfo::decode(self.arg(me, 10)).ok_or(Error::BadArgument)?;
+        if let Some(core) = self.reply_core(machine, me) {
+            return self.reply_away(machine, me, core, info, Asking::Status, now);
+        }
         let caller = self.reply(machine, me, info, now)?;
         self.agents[me].debit = AgentId::KERNEL;
         if let Some(caller) = caller {
@@ -550,6 +605,9 @@ impl<M: Machine> Core<M> {
         if self.arg(me, 9) == 0 {
             return self.receive(machine, me, info, now);
         }
+        if let Some(core) = self.reply_core(machine, me) {
+            return self.reply_away(machine, me, core, info, Asking::ReplyThenReceive, now);
+        }
         let caller = match self.reply(machine, me, info, now) {
             Ok(caller) => caller,
             Err(Error::NoSuchMessage) => None,
@@ -576,9 +634,13 @@ impl<M: Machine> Core<M> {
         if bits == 0 {
             return Err(Error::BadArgument);
         }
-        let target = self.agents.find(slot.agent()).ok_or(Error::PeerDied)?;
-        self.raise(target, bits, now);
-        Ok(Done::Return)
+        match self.locate(machine, slot.agent())? {
+            Place::Here(target) => {
+                self.raise(target, bits, now);
+                Ok(Done::Return)
+            }
+            Place::There(core) => self.ask(machine, me, core, Request::Notify { to: slot.agent(), bits }, Asking::Status),
+        }
     }
 
     /// Takes an agent out of the queue or list of the peer that it waits for.
@@ -624,25 +686,5 @@ impl<M: Machine> Core<M> {
     /// Copies memory for the fault and inspection paths.
     pub(super) fn copy_user(&mut self, machine: &mut M, from: (u16, u64), to: (u16, u64), length: u64) -> Result<(), Error> {
         self.copy_memory(machine, from, to, length).map_err(|(_, error)| error)
-    }
-
-    /// Ends every call and fault that waits for `slot`, at most `count` of them; answers whether none is left.
-    pub(super) fn dismiss_callers(&mut self, slot: u16, error: Error, count: usize, now: u64) -> bool {
-        for _ in 0..count {
-            let agent = &self.agents[slot];
-            let waiting = if agent.queue.head != 0 { agent.queue.head } else { agent.open.head };
-            if waiting == 0 {
-                return true;
-            }
-            match self.agents[waiting].state {
-                State::Faulting(peer) | State::Faulted(peer) => {
-                    // Nobody is left to judge the fault.
-                    self.unlink_from_peer(waiting, peer);
-                    self.condemn(waiting, now);
-                }
-                _ => self.end_wait(waiting, error, now),
-            }
-        }
-        false
     }
 }

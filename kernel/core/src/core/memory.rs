@@ -3,12 +3,13 @@
 use core::sync::atomic::Ordering;
 
 use aios_abi::Error;
-use aios_abi::id::AgentId;
+use aios_abi::id::SlotHandle;
 use aios_abi::limits::{AGENT_MEM_BASE, AGENT_MEM_END, FRAME_PAGES, PAGE_SIZE, USER_BASE, USER_END};
 use aios_abi::rights::{Kind, Rights};
 
+use super::remote::{Asking, Place, Request};
 use super::{Core, Done, Outcome};
-use crate::agent::{State, Work};
+use crate::agent::Work;
 use crate::cap::{self, Slot};
 use crate::machine::Machine;
 use crate::pool::Pool;
@@ -33,12 +34,12 @@ impl<'a> Tables<'a> {
 impl TableBudget for Tables<'_> {
     fn take(&mut self) -> bool {
         let paid = self.pool.take(1).is_ok();
-        *self.count += paid as u64;
+        *self.count = self.count.wrapping_add(paid as u64);
         paid
     }
     fn give(&mut self) {
         self.pool.give(1);
-        *self.count -= 1;
+        *self.count = self.count.wrapping_sub(1);
     }
 }
 
@@ -51,11 +52,6 @@ pub(super) fn map_error(error: MapError) -> Error {
         MapError::NotMapped => Error::NotMapped,
         MapError::NoQuota | MapError::NoMemory => Error::NoMemory,
     }
-}
-
-/// Where a slot's pages are mapped, as the slot keeps it: the address, and the mapper's incarnation in the low bits.
-fn mapping_word(address: u64, incarnation: u32) -> u64 {
-    address | (incarnation as u64 & 0xfff)
 }
 
 impl<M: Machine> Core<M> {
@@ -86,7 +82,7 @@ impl<M: Machine> Core<M> {
         let leaf = Leaf { pa, access: Access::ReadWrite, kind: MemoryType::Normal, owner: Owner::Private };
         match agent.space.map(machine, address & !(PAGE - 1), leaf, &mut tables) {
             Ok(()) => {
-                self.ledger.memory += 1;
+                self.ledger.memory = self.ledger.memory.wrapping_add(1);
                 Ok(())
             }
             Err(error) => {
@@ -124,7 +120,7 @@ impl<M: Machine> Core<M> {
             node.payload.store(address >> 12 | (pool as u64) << 48, Ordering::Relaxed);
             node.extent.store(pages, Ordering::Relaxed);
         }
-        self.ledger.frames += pages;
+        self.ledger.frames = self.ledger.frames.wrapping_add(pages);
         let handle = self.place(me, slot);
         let x = &mut self.agents[me].registers.x;
         (x[0], x[1]) = (handle.0 as u64, address);
@@ -132,7 +128,7 @@ impl<M: Machine> Core<M> {
     }
 
     pub(super) fn page_map(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
-        let handle = aios_abi::SlotHandle(u32::try_from(self.arg(me, 9)).map_err(|_| Error::NoCapability)?);
+        let handle = SlotHandle(u32::try_from(self.arg(me, 9)).map_err(|_| Error::NoCapability)?);
         let (agent, address, wanted) = (self.arg(me, 0), self.arg(me, 1), self.arg(me, 2));
         let slot = self.agents[me].slots.get(handle)?;
         let kind = match slot.kind {
@@ -150,14 +146,7 @@ impl<M: Machine> Core<M> {
         if !slot.rights.contains(access.rights()) || (kind == MemoryType::Device && access == Access::ReadExecute) {
             return Err(Error::MissingRight);
         }
-        let target = match agent {
-            0 => me,
-            handle => {
-                let target = self.capability(machine, me, handle, Kind::Agent, Rights::CONTROL, now)?;
-                self.agents.find(target.agent()).ok_or(Error::PeerDied)?
-            }
-        };
-        let (first, pages) = slot.range();
+        let (_, pages) = slot.range();
         let end = address.checked_add(pages * PAGE).ok_or(Error::BadAddress)?;
         let in_window = address < AGENT_MEM_END && end > AGENT_MEM_BASE;
         if !address.is_multiple_of(PAGE) || address < USER_BASE || end > USER_END || in_window {
@@ -166,31 +155,65 @@ impl<M: Machine> Core<M> {
         if pages > MAP_PAGES {
             return Err(Error::BadArgument);
         }
-        if self.mapping(&slot).is_some() {
+        if agent != 0 {
+            let target = self.capability(machine, me, agent, Kind::Agent, Rights::CONTROL, now)?.agent();
+            // The other agent holds the mapping, and with it a copy of the capability that it can only look at.
+            let copy = Slot { rights: access.rights(), word: address, ..slot };
+            return match self.locate(machine, target)? {
+                Place::Here(target) if target != me => {
+                    cap::refer(machine, slot.node);
+                    self.map_copy(machine, target, copy, access).inspect_err(|_| self.release_node(machine, &copy, now))?;
+                    Ok(Done::Return)
+                }
+                Place::Here(_) => Err(Error::BadArgument),
+                Place::There(core) => {
+                    cap::refer(machine, slot.node);
+                    let outcome = self.ask(machine, me, core, Request::Map { to: target, slot: copy, access }, Asking::Mapping);
+                    if outcome == Ok(Done::Leave) {
+                        self.agents[me].granting = Some(copy);
+                    } else {
+                        self.release_node(machine, &copy, now);
+                    }
+                    outcome
+                }
+            };
+        }
+        if slot.word != 0 {
             return Err(Error::Busy);
         }
+        self.map_pages(machine, me, &Slot { word: address, ..slot }, access)?;
+        if let Ok(slot) = self.agents[me].slots.get(handle) {
+            slot.word = address;
+        }
+        self.count_mapping(machine, slot.root, true);
+        Ok(Done::Return)
+    }
+
+    /// Maps pages into an agent, which gets the capability that they are mapped through; the reference on its node goes along.
+    pub(super) fn map_copy(&mut self, machine: &mut M, target: u16, slot: Slot, access: Access) -> Result<SlotHandle, Error> {
+        self.reserve_slots(machine, target, 1)?;
+        self.map_pages(machine, target, &slot, access)?;
+        self.count_mapping(machine, slot.root, true);
+        Ok(self.place(target, slot))
+    }
+
+    /// Maps the pages of a capability at the address in its word; nothing stays mapped if one can't be.
+    fn map_pages(&mut self, machine: &mut M, target: u16, slot: &Slot, access: Access) -> Result<(), Error> {
+        let kind = if slot.kind == Kind::Device { MemoryType::Device } else { MemoryType::Normal };
+        let (first, pages) = slot.range();
         for page in 0..pages {
             let agent = &mut self.agents[target];
             let mut tables = Tables::new(&mut agent.pools[0], &mut self.ledger.tables);
             let leaf = Leaf { pa: (first + page) << 12, access, kind, owner: Owner::Shared };
-            if let Err(error) = agent.space.map(machine, address + page * PAGE, leaf, &mut tables) {
-                self.unmap_pages(machine, target, address, page);
+            if let Err(error) = agent.space.map(machine, slot.word + page * PAGE, leaf, &mut tables) {
+                self.unmap_pages(machine, target, slot.word, page);
                 return Err(map_error(error));
             }
         }
-        let (id, incarnation) = (self.agents[target].id, self.agents[target].incarnation);
-        let stale = !slot.mapper.is_kernel();
-        if let Ok(slot) = self.agents[me].slots.get(handle) {
-            slot.mapper = id;
-            slot.word = mapping_word(address, incarnation);
-        }
-        if !stale {
-            self.count_mapping(machine, slot.root, true);
-        }
-        Ok(Done::Return)
+        Ok(())
     }
 
-    fn unmap_pages(&mut self, machine: &mut M, agent: u16, address: u64, pages: u64) {
+    pub(super) fn unmap_pages(&mut self, machine: &mut M, agent: u16, address: u64, pages: u64) {
         for page in 0..pages {
             let agent = &mut self.agents[agent];
             let mut tables = Tables::new(&mut agent.pools[0], &mut self.ledger.tables);
@@ -198,43 +221,26 @@ impl<M: Machine> Core<M> {
         }
     }
 
-    /// Where a frame or device capability is mapped: agent and address. `None` if it isn't, or isn't any more.
-    pub(super) fn mapping(&self, slot: &Slot) -> Option<(u16, u64)> {
-        if slot.mapper.is_kernel() {
-            return None;
-        }
-        let agent = self.agents.get(slot.mapper.slot())?;
-        let current = agent.id == slot.mapper && agent.incarnation as u64 & 0xfff == slot.word & 0xfff;
-        current.then_some((slot.mapper.slot(), slot.word & !(PAGE - 1)))
-    }
-
-    /// Removes the mapping that was made through a slot, if there is one.
+    /// Removes the mapping that its holder made through a slot, if there is one.
     pub(super) fn unmap_slot(&mut self, machine: &mut M, holder: u16, index: u16) {
         let Some(&slot) = self.agents[holder].slots.look(index) else { return };
-        if !matches!(slot.kind, Kind::Frame | Kind::Device) || slot.mapper.is_kernel() {
+        if !matches!(slot.kind, Kind::Frame | Kind::Device) || slot.word == 0 {
             return;
         }
-        // An agent whose address space is being taken apart has no mapping left that anybody could use.
-        if let Some((agent, address)) = self.mapping(&slot)
-            && self.agents[agent].state != State::Dying
-            && self.agents[agent].reap.phase == 0
-        {
-            self.unmap_pages(machine, agent, address, slot.range().1);
-        }
+        self.unmap_pages(machine, holder, slot.word, slot.range().1);
         self.count_mapping(machine, slot.root, false);
         if let Some(slot) = self.agents[holder].slots.at(index) {
-            slot.mapper = AgentId::KERNEL;
             slot.word = 0;
         }
     }
 
-    pub(super) fn page_unmap(&mut self, machine: &mut M, me: u16, _now: u64) -> Outcome {
-        let handle = aios_abi::SlotHandle(u32::try_from(self.arg(me, 9)).map_err(|_| Error::NoCapability)?);
+    pub(super) fn page_unmap(&mut self, machine: &mut M, me: u16) -> Outcome {
+        let handle = SlotHandle(u32::try_from(self.arg(me, 9)).map_err(|_| Error::NoCapability)?);
         let slot = *self.agents[me].slots.get(handle)?;
         if !matches!(slot.kind, Kind::Frame | Kind::Device) {
             return Err(Error::WrongKind);
         }
-        if self.mapping(&slot).is_none() {
+        if slot.word == 0 {
             return Err(Error::NotMapped);
         }
         self.unmap_slot(machine, me, handle.index());
@@ -272,9 +278,9 @@ impl<M: Machine> Core<M> {
         Ok(Done::Leave)
     }
 
-    /// One bounded step of an agent's long work.
-    pub(super) fn work_step(&mut self, machine: &mut M, me: u16, now: u64) {
-        let Some(work) = self.agents[me].work else { return };
+    /// One bounded step of an agent's long work; false if it can't go on now.
+    pub(super) fn work_step(&mut self, machine: &mut M, me: u16, now: u64) -> bool {
+        let Some(work) = self.agents[me].work else { return true };
         self.agents[me].work = match work {
             Work::Populate { base, next, end } if next < end => match self.populate(machine, me, next) {
                 Ok(()) => Some(Work::Populate { base, next: next + PAGE, end }),
@@ -293,16 +299,28 @@ impl<M: Machine> Core<M> {
                 }
                 None
             }
-            Work::Unmap { root, agent, slot, bits } => match self.unmap_void(machine, root, agent, slot, false) {
-                Some((agent, slot)) => Some(Work::Unmap { root, agent, slot, bits }),
-                None => {
-                    if bits != 0 {
-                        self.raise(me, bits, now);
-                    }
-                    None
+            Work::Unmap { root, agent, slot, core: 0, bits } => Some(match self.unmap_void(machine, root, agent, slot, false) {
+                Some((agent, slot)) => Work::Unmap { root, agent, slot, core: 0, bits },
+                None => Work::Unmap { root, agent: 1, slot: 1, core: 1, bits },
+            }),
+            // The other cores, one after the other: number `core - 1`, unless that is this one.
+            Work::Unmap { root, core, bits, .. } if core <= machine.cores() && Self::is_mapped(machine, root) => {
+                let next = Work::Unmap { root, agent: 1, slot: 1, core: core + 1, bits };
+                let mine = u64::from(core - 1) == self.facts.core;
+                let sweep = Request::Sweep { root, whole: false };
+                if !mine && self.ask(machine, me, core - 1, sweep, Asking::Work) != Ok(Done::Leave) {
+                    return false;
                 }
-            },
+                Some(next)
+            }
+            Work::Unmap { bits, .. } => {
+                if bits != 0 {
+                    self.raise(me, bits, now);
+                }
+                None
+            }
         };
+        true
     }
 
     /// Takes back the page of agent memory at `address`, if it ever came.
@@ -312,7 +330,7 @@ impl<M: Machine> Core<M> {
         if let Some(leaf) = agent.space.unmap(machine, address, &mut tables) {
             machine.free(leaf.pa, 1);
             agent.pools[0].give(1);
-            self.ledger.memory -= 1;
+            self.ledger.memory = self.ledger.memory.wrapping_sub(1);
         }
     }
 }

@@ -19,17 +19,21 @@ mod ipc;
 mod memory;
 mod pqc;
 mod reap;
+mod remote;
 mod token;
 
 use aios_abi::id::{AgentId, SlotHandle};
-use aios_abi::limits::{AGENTS, IRQS};
+use aios_abi::limits::{AGENTS, CORES, IRQS};
 use aios_abi::rights::{Kind, Rights};
 use aios_abi::{Call, Error};
 
 pub use boot::{InitImage, InitSegment};
 pub use check::Violation;
 pub use fault::Exception;
+pub use remote::{ANSWER_WORDS, Asking, Cargo, Notice, OUTSTANDING, Packet, Parcel, Request, Status};
 pub use token::KEY_SIZE;
+
+use remote::{JOBS, Job, OUTBOX};
 
 use crate::agent::{Agent, State};
 use crate::cap::Slot;
@@ -52,6 +56,8 @@ enum Done {
     Return,
     /// The caller's registers are right already, or will be when what it waits for comes.
     Leave,
+    /// There is no room in a ring to another core: the call starts over later.
+    Again,
 }
 
 type Outcome = Result<Done, Error>;
@@ -220,6 +226,15 @@ pub struct Core<M: Machine> {
     /// The pool from which init's quota came: all free memory at boot.
     root: Pool,
     key: Option<[u8; KEY_SIZE]>,
+    /// Requests under way, by core.
+    outstanding: [u16; CORES],
+    /// Notices that found no room.
+    outbox: [Option<(u16, Notice)>; OUTBOX],
+    outbox_waiting: bool,
+    /// Long work for other cores.
+    jobs: [Option<Job>; JOBS],
+    jobs_waiting: bool,
+    ring_messages: u64,
 }
 
 impl<M: Machine> Core<M> {
@@ -256,6 +271,12 @@ impl<M: Machine> Core<M> {
         ledger: Ledger { objects: 0, tables: 0, frames: 0, memory: 0 },
         root: Pool::NONE,
         key: None,
+        outstanding: [0; CORES],
+        outbox: [None; OUTBOX],
+        outbox_waiting: false,
+        jobs: [None; JOBS],
+        jobs_waiting: false,
+        ring_messages: 0,
     };
 
     /// The agent that runs; 0 is none.
@@ -274,6 +295,10 @@ impl<M: Machine> Core<M> {
         match outcome {
             Ok(Done::Return) => self.agents[me].succeed(),
             Ok(Done::Leave) => {}
+            Ok(Done::Again) => {
+                self.agents[me].registers.pc -= 4;
+                self.sched_yield(now);
+            }
             Err(error) => self.agents[me].fail(error),
         }
     }
@@ -301,7 +326,7 @@ impl<M: Machine> Core<M> {
             Call::FaultReply => self.fault_reply(machine, me, now),
             Call::FrameAlloc => self.frame_alloc(machine, me, now),
             Call::PageMap => self.page_map(machine, me, now),
-            Call::PageUnmap => self.page_unmap(machine, me, now),
+            Call::PageUnmap => self.page_unmap(machine, me),
             Call::AgentPoolAlloc => self.pool_alloc(machine, me, now),
             Call::AgentMemAlloc => self.mem_alloc(me),
             Call::AgentMemFree => self.mem_free(me),
@@ -362,15 +387,24 @@ impl<M: Machine> Core<M> {
     /// Decides whom to run, after doing the work that has to be done first.
     pub fn next(&mut self, machine: &mut M, now: u64) -> Next {
         loop {
-            if self.dying != 0 {
-                if self.agents[self.dying].parent.is_kernel() {
+            let dying = self.reapable();
+            if dying != 0 {
+                if self.agents[dying].parent.is_kernel() {
                     return Next::Halt;
                 }
-                self.reap_step(machine, now);
-                if machine.interrupt_pending() {
+                if !self.reap_step(machine, dying, now) || machine.interrupt_pending() || !self.flush(machine) {
                     return Next::Interrupted;
                 }
                 continue;
+            }
+            if self.jobs_waiting && self.job_step(machine, now) {
+                if machine.interrupt_pending() || !self.flush(machine) {
+                    return Next::Interrupted;
+                }
+                continue;
+            }
+            if self.outbox_waiting && !self.flush(machine) {
+                return Next::Interrupted;
             }
             if self.undecided {
                 self.decide(now);
@@ -382,8 +416,7 @@ impl<M: Machine> Core<M> {
             if agent.work.is_none() {
                 return Next::Run(self.current);
             }
-            self.work_step(machine, self.current, now);
-            if machine.interrupt_pending() {
+            if !self.work_step(machine, self.current, now) || machine.interrupt_pending() {
                 return Next::Interrupted;
             }
         }
@@ -564,10 +597,18 @@ impl<M: Machine> Core<M> {
 
     fn yield_now(&mut self, me: u16, now: u64) -> Outcome {
         self.agents[me].succeed();
+        self.sched_yield(now);
+        Ok(Done::Leave)
+    }
+
+    /// The running context goes behind its equals.
+    fn sched_yield(&mut self, now: u64) {
+        if self.context == 0 {
+            return;
+        }
         self.pay(now);
         self.sched.yield_now(&mut self.agents, self.context, now);
         self.undecided = true;
-        Ok(Done::Leave)
     }
 
     fn timer_set(&mut self, me: u16) -> Outcome {

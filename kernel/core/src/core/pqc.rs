@@ -9,6 +9,7 @@ use aios_abi::limits::{AGENTS, PQC_PAYLOAD};
 use aios_abi::message::{Received, RecvInfo, SendInfo};
 use aios_abi::rights::{Kind, Rights};
 
+use super::remote::{Asking, Place, Request};
 use super::{Core, Done, Outcome, TIMER_PQC};
 use crate::agent::{Operation, Outgoing, State};
 use crate::machine::Machine;
@@ -44,20 +45,60 @@ impl<M: Machine> Core<M> {
         if server.is_kernel() {
             return Err(Error::NoServer);
         }
-        let to = self.agents.find(server).ok_or(Error::NoServer)?;
+        let to = self.locate(machine, server).map_err(|_| Error::NoServer)?;
         let place = self.agents[me].operations.iter().position(|operation| operation.handle == 0).ok_or(Error::LimitReached)?;
         self.check_caps(machine, me, info, now)?;
         let message = self.fault_message(me);
-        self.post(machine, me, to, info, Outgoing { message, badge, rights }, true, now)?;
-        self.agents[me].operations[place] = Operation { handle: message.0, message, server, deadline, bits, result: None };
-        self.pqc_arm(me);
-        self.set_arg(me, 0, message.0);
-        // A server that waits is woken by making it receive again.
-        if self.agents[to].state == State::Receiving {
-            self.agents[to].registers.pc -= 4;
-            self.resume(to, now);
+        let outgoing = Outgoing { message, badge, rights };
+        let operation = Operation { handle: message.0, message, server, deadline, bits, result: None };
+        match to {
+            Place::Here(to) => {
+                self.post(machine, me, to, info, outgoing, Received::Call, now)?;
+                self.agents[me].operations[place] = operation;
+                self.pqc_arm(me);
+                self.set_arg(me, 0, message.0);
+                // A server that waits is woken by making it receive again.
+                if self.agents[to].state == State::Receiving {
+                    self.agents[to].registers.pc -= 4;
+                    self.resume(to, now);
+                }
+                Ok(Done::Return)
+            }
+            Place::There(core) => {
+                let parcel = self.pack(machine, me, info, outgoing, now)?;
+                self.agents[me].operations[place] = operation;
+                let request = Request::Message { to: server, kind: Received::Call, parcel };
+                let outcome = self.ask_with_cargo(machine, me, core, request, Asking::Operation(message), now);
+                if outcome != Ok(Done::Leave) {
+                    self.forget_operation(me, message);
+                }
+                self.pqc_arm(me);
+                outcome
+            }
         }
-        Ok(Done::Return)
+    }
+
+    /// An operation never reached its server.
+    pub(super) fn forget_operation(&mut self, me: u16, message: MessageId) {
+        for operation in &mut self.agents[me].operations {
+            if operation.handle == message.0 {
+                *operation = Operation::FREE;
+            }
+        }
+    }
+
+    /// The reply to an operation came from another core; whether there was such an operation.
+    pub(super) fn pqc_take(&mut self, owner: u16, server: AgentId, message: MessageId, info: SendInfo, words: &[u64; 8], now: u64) -> bool {
+        let known = self.agents[owner].operations.iter().any(|operation| {
+            operation.handle != 0 && operation.message == message && operation.server == server && operation.result.is_none()
+        });
+        if !known {
+            return false;
+        }
+        let fits = info.length as usize <= PQC_PAYLOAD && info.caps == 0;
+        let [first @ .., _] = *words;
+        self.pqc_finish(owner, message, if fits { Ok((info.length, first)) } else { Err(Error::MessageTooLong) }, now);
+        true
     }
 
     /// The reply to a message that a PQC operation carried.

@@ -5,28 +5,29 @@
 
 use aios_abi::Error;
 use aios_abi::id::AgentId;
-use aios_abi::limits::{NODE_PAGES, NODES_PER_PAGE};
+use aios_abi::limits::{AGENTS, NODE_PAGES, NODES_PER_PAGE};
 
 use super::memory::Tables;
-use super::{Core, Done, Outcome};
+use super::remote::{Asking, Notice, Place, Request};
+use super::{Core, Done};
 use crate::agent::{Handler, Operation, Reap, State};
 use crate::cap;
 use crate::machine::Machine;
 use crate::pool::Pool;
 use crate::space::{Owner, Progress, Regions};
 
-/// Callers dismissed in one step.
-const CALLERS_PER_STEP: usize = 16;
 /// Slots dropped in one step.
 const SLOTS_PER_STEP: u16 = 16;
 
-const CHILDREN: u8 = 1;
-const CALLERS: u8 = 2;
-const OPERATIONS: u8 = 3;
-const SLOTS: u8 = 4;
-const NODES: u8 = 5;
-const SPACE: u8 = 6;
-const MAIL: u8 = 7;
+const ANSWER: u8 = 1;
+const DEPART: u8 = 2;
+const DEPART_ELSEWHERE: u8 = 3;
+const CHILDREN: u8 = 4;
+const OPERATIONS: u8 = 5;
+const SLOTS: u8 = 6;
+const NODES: u8 = 7;
+const SPACE: u8 = 8;
+const MAIL: u8 = 9;
 
 impl<M: Machine> Core<M> {
     /// Ends an agent: it doesn't run again, and the reaper takes it apart.
@@ -75,15 +76,12 @@ impl<M: Machine> Core<M> {
 
     /// Puts an agent in front of those that wait to be cleared away: children go before their parent, whose quota theirs is a part of.
     fn enlist(&mut self, slot: u16, restart: bool) {
-        self.agents[slot].reap = Reap { next: self.dying, phase: CHILDREN, restart, ..Reap::default() };
+        self.agents[slot].reap = Reap { next: self.dying, phase: ANSWER, restart, ..Reap::default() };
         self.dying = slot;
     }
 
     /// `AgentControl` Restart: the same phases, and then the agent is new again.
-    pub(super) fn restart(&mut self, me: u16, target: u16, now: u64) -> Outcome {
-        if target == me {
-            return Err(Error::BadArgument);
-        }
+    pub(super) fn restart(&mut self, target: u16, now: u64) -> Result<(), Error> {
         if self.agents[target].reap.phase != 0 {
             return Err(Error::Busy);
         }
@@ -91,45 +89,88 @@ impl<M: Machine> Core<M> {
         self.agents[target].suspended = false;
         self.agents[target].incarnation = self.agents[target].incarnation.wrapping_add(1).max(1);
         self.enlist(target, true);
-        self.agents[me].succeed();
-        Ok(Done::Leave)
+        Ok(())
     }
 
-    /// One bounded step of clearing the first dying agent away.
-    pub(super) fn reap_step(&mut self, machine: &mut M, now: u64) {
-        let slot = self.dying;
+    /// The first dying agent for which something can be done now; 0 if there is none.
+    pub(super) fn reapable(&self) -> u16 {
+        let mut slot = self.dying;
+        while slot != 0 && self.agents[slot].reap.parked {
+            slot = self.agents[slot].reap.next;
+        }
+        slot
+    }
+
+    /// One bounded step of clearing a dying agent away; false if it has to wait for room in a ring.
+    pub(super) fn reap_step(&mut self, machine: &mut M, slot: u16, now: u64) -> bool {
         let Reap { phase, index, restart, .. } = self.agents[slot].reap;
+        let error = if restart { Error::PeerRestarted } else { Error::PeerDied };
+        let id = self.agents[slot].id;
         let done = match phase {
-            CHILDREN => self.reap_child(slot, now),
-            CALLERS => {
-                let error = if restart { Error::PeerRestarted } else { Error::PeerDied };
-                self.dismiss_callers(slot, error, CALLERS_PER_STEP, now)
+            // The other core may still look at what was sent there.
+            ANSWER => {
+                let waits = self.agents[slot].asking != Asking::Nothing;
+                self.agents[slot].reap.parked = waits;
+                !waits
+            }
+            DEPART => match self.depart_step(id, error, (index as u16).max(1), now) {
+                Some(next) => {
+                    self.agents[slot].reap.index = next as u32;
+                    false
+                }
+                None => true,
+            },
+            DEPART_ELSEWHERE => match self.ask_all(machine, slot, Request::Depart { id, error }) {
+                Some(all) => all,
+                None => return false,
+            },
+            // Children go before their parent: their quotas are a part of its.
+            CHILDREN => {
+                let waits = self.agents[slot].children != 0;
+                self.agents[slot].reap.parked = waits;
+                !waits
             }
             OPERATIONS => self.fail_operations(slot, now),
             SLOTS => self.reap_slots(machine, slot, now),
-            NODES => self.reap_nodes(machine, slot, index, now),
+            NODES => match self.reap_nodes(machine, slot, index, now) {
+                Some(done) => done,
+                None => return false,
+            },
             SPACE => self.reap_space(machine, slot),
             MAIL => restart || self.reap_mail(machine, slot, now),
-            _ => return if restart { self.reborn(machine, slot, now) } else { self.bury(machine, slot, now) },
+            _ => {
+                if restart {
+                    self.reborn(machine, slot, now);
+                } else {
+                    self.bury(machine, slot, now);
+                }
+                return true;
+            }
         };
         let reap = &mut self.agents[slot].reap;
         if done {
             reap.phase = phase + 1;
             reap.index = 0;
+            reap.core = 0;
         }
+        true
     }
 
-    fn reap_child(&mut self, slot: u16, now: u64) -> bool {
-        // Children that are dying already are found behind the living ones; each is condemned once.
-        let mut child = self.agents[slot].first_child;
-        while child != 0 && self.agents[child].state == State::Dying {
-            child = self.agents[child].siblings.next;
+    /// Asks the other cores one after the other on behalf of a dying agent. Answers whether all have answered; `None` if there is no room now.
+    fn ask_all(&mut self, machine: &mut M, slot: u16, request: Request) -> Option<bool> {
+        let mut core = self.agents[slot].reap.core;
+        if core as u64 == self.facts.core {
+            core += 1;
         }
-        if child == 0 {
-            return true;
+        if core >= machine.cores() {
+            return Some(true);
         }
-        self.condemn(child, now);
-        false
+        if self.ask(machine, slot, core, request, Asking::Reap) != Ok(Done::Leave) {
+            return None;
+        }
+        let reap = &mut self.agents[slot].reap;
+        (reap.core, reap.parked) = (core + 1, true);
+        Some(false)
     }
 
     fn reap_slots(&mut self, machine: &mut M, slot: u16, now: u64) -> bool {
@@ -145,20 +186,20 @@ impl<M: Machine> Core<M> {
         }
         let pages = self.agents[slot].slots.release(machine);
         self.agents[slot].pools[0].give(pages);
-        self.ledger.objects -= pages;
+        self.ledger.objects = self.ledger.objects.wrapping_sub(pages);
         true
     }
 
-    /// Voids what the agent derived. Frames that it paid go back once nobody has them mapped.
-    fn reap_nodes(&mut self, machine: &mut M, slot: u16, index: u32, now: u64) -> bool {
+    /// Voids what the agent derived. Frames that it paid go back once nobody has them mapped. `None` if there is no room in a ring now.
+    fn reap_nodes(&mut self, machine: &mut M, slot: u16, index: u32, now: u64) -> Option<bool> {
         let per_page = NODES_PER_PAGE as u32;
         let page = (index / per_page) as usize;
         if page >= NODE_PAGES {
-            return true;
+            return Some(true);
         }
         let Some(number) = self.agents[slot].node_pages[page].checked_sub(1) else {
             self.agents[slot].reap.index = NODE_PAGES as u32 * per_page;
-            return false;
+            return Some(false);
         };
         let node = number * per_page + index % per_page;
         let is_root = machine.node(node).is_some_and(|node| node.parent().generation == 0);
@@ -168,11 +209,19 @@ impl<M: Machine> Core<M> {
             self.release_from(machine, parent, now);
         }
         if is_root && Self::is_mapped(machine, node) {
-            // Others still see the frame: their mappings go first, a bounded number in a step.
+            // Others still see the frame: their mappings go first, on this core, then on the others.
             let (agent, at) = self.agents[slot].reap.scan;
-            self.agents[slot].reap.scan = self.unmap_void(machine, node, agent.max(1), at, true).unwrap_or_default();
-            return false;
+            if (agent as usize) < AGENTS {
+                self.agents[slot].reap.scan = self.unmap_void(machine, node, agent.max(1), at, true).unwrap_or((AGENTS as u16, 0));
+            } else if self.ask_all(machine, slot, Request::Sweep { root: node, whole: true })? {
+                debug_assert!(!Self::is_mapped(machine, node), "every core has removed its mappings");
+                self.agents[slot].reap.scan = (0, 0);
+                self.agents[slot].reap.core = 0;
+            }
+            return Some(false);
         }
+        self.agents[slot].reap.scan = (0, 0);
+        self.agents[slot].reap.core = 0;
         if is_root && let Some(frames) = cap::take_payload(machine, node) {
             let id = self.agents[slot].id;
             self.free_frames(machine, id, frames);
@@ -184,9 +233,9 @@ impl<M: Machine> Core<M> {
             let agent = &mut self.agents[slot];
             agent.node_pages[page] = 0;
             agent.pools[0].give(1);
-            self.ledger.objects -= 1;
+            self.ledger.objects = self.ledger.objects.wrapping_sub(1);
         }
-        false
+        Some(false)
     }
 
     fn reap_space(&mut self, machine: &mut M, slot: u16) -> bool {
@@ -201,7 +250,7 @@ impl<M: Machine> Core<M> {
             }
         });
         agent.pools[0].give(freed);
-        self.ledger.memory -= freed;
+        self.ledger.memory = self.ledger.memory.wrapping_sub(freed);
         if progress == Progress::More {
             return false;
         }
@@ -222,18 +271,31 @@ impl<M: Machine> Core<M> {
         let Some(page) = self.agents[slot].mailbox.take_page() else { return true };
         machine.free(page, 1);
         self.agents[slot].pools[0].give(1);
-        self.ledger.objects -= 1;
+        self.ledger.objects = self.ledger.objects.wrapping_sub(1);
         false
     }
 
-    fn unlist(&mut self) {
-        let slot = self.dying;
-        self.dying = core::mem::take(&mut self.agents[slot].reap).next;
+    /// Takes an agent out of the list of dying ones.
+    fn unlist(&mut self, slot: u16) {
+        let next = core::mem::take(&mut self.agents[slot].reap).next;
+        if self.dying == slot {
+            self.dying = next;
+            return;
+        }
+        let mut at = self.dying;
+        while at != 0 {
+            let reap = &mut self.agents[at].reap;
+            if reap.next == slot {
+                reap.next = next;
+                return;
+            }
+            at = reap.next;
+        }
     }
 
     /// The agent is new again: it keeps id, pool, mailbox, name and supervisor.
     fn reborn(&mut self, machine: &mut M, slot: u16, now: u64) {
-        self.unlist();
+        self.unlist(slot);
         machine.forget(slot);
         let agent = &mut self.agents[slot];
         let [own, made @ ..] = &mut agent.pools;
@@ -258,11 +320,10 @@ impl<M: Machine> Core<M> {
 
     /// The agent is gone: watchers hear of it, the quota goes back, the place is free.
     fn bury(&mut self, machine: &mut M, slot: u16, now: u64) {
-        self.unlist();
+        self.unlist(slot);
         let agent = &self.agents[slot];
         let (id, watchers, parent, payer, quota) = (agent.id, agent.watchers, agent.parent, agent.payer as usize, agent.pools[0].quota);
         self.counters.gone_ns += self.sched.remove(&mut self.agents, slot);
-        self.leave_family(slot);
         for binding in self.bindings.iter_mut().filter(|binding| binding.agent == id) {
             binding.agent = AgentId::KERNEL;
         }
@@ -270,16 +331,22 @@ impl<M: Machine> Core<M> {
         if let Some(page) = self.agents.0[slot as usize].take() {
             machine.release(page);
         }
-        self.ledger.objects -= 1;
+        self.ledger.objects = self.ledger.objects.wrapping_sub(1);
         self.alive -= 1;
         machine.release_agent(slot);
-        match self.agents.get_mut(parent.slot()).filter(|agent| agent.id == parent) {
-            Some(agent) => agent.pools[payer].give(quota),
-            None => self.root.give(quota),
+        match self.elsewhere(machine, parent) {
+            _ if parent.is_kernel() => self.root.give(quota),
+            Some(core) => self.tell(machine, core, Notice::Credit { to: parent, pool: payer as u8, pages: quota, child: true }),
+            None => self.credit(parent, payer as u8, quota, true),
         }
         for (watcher, bits) in watchers {
-            if let Some(watcher) = self.agents.find(watcher) {
-                self.raise(watcher, bits, now);
+            if watcher.is_kernel() {
+                continue;
+            }
+            match self.locate(machine, watcher) {
+                Ok(Place::Here(watcher)) => self.raise(watcher, bits, now),
+                Ok(Place::There(core)) => self.tell(machine, core, Notice::Raise { to: watcher, bits }),
+                Err(_) => {}
             }
         }
     }

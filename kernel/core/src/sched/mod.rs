@@ -440,6 +440,13 @@ impl Scheduler {
         Ok(())
     }
 
+    /// A fair context comes from another core, whose virtual time means nothing here.
+    pub fn move_in<C: Contexts>(&mut self, contexts: &mut C, slot: u16) {
+        let vtime = self.vtime;
+        let sc = contexts.sc_mut(slot);
+        (sc.vtime, sc.left_ns) = (vtime, 0);
+    }
+
     /// A context leaves for good; answers the time that was charged to it.
     pub fn remove<C: Contexts>(&mut self, contexts: &mut C, slot: u16) -> u64 {
         self.dequeue(contexts, slot);

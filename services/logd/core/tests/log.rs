@@ -131,6 +131,10 @@ fn the_tail_is_what_came_last() {
     assert_eq!(texts(&next(&mut log, 9, cursor).0), ["3", "4", "5"]);
     let cursor = open(&mut log, 9, Filter { agent: Some(agent(1)), ..Filter::ALL }, Start::Tail(2));
     assert_eq!(texts(&next(&mut log, 9, cursor).0), ["2", "4"]);
+    let cursor = open(&mut log, 9, Filter::ALL, Start::At(4));
+    let (records, lost, _) = next(&mut log, 9, cursor);
+    assert!(records.iter().all(|record| record.sequence >= 4) && lost == 0 && !records.is_empty(), "{records:?}");
+    log.handle(0, caller(9), Request::Close(cursor));
     let cursor = open(&mut log, 9, Filter::ALL, Start::Tail(0));
     assert!(next(&mut log, 9, cursor).0.is_empty());
 }

@@ -272,6 +272,7 @@ fn log_lines_are_coloured_and_harmless() {
         level: Level::Warn,
         agent: AgentId::new(3, 1),
         name: Name::new("shell"),
+        target: String::new(),
         body: Body::from("x\x1b]7770;status;0\x07"),
     };
     let plain = view::log_line(&record, 2, Style::PLAIN);
