@@ -74,7 +74,7 @@ calls! {
     /// Sets scheduling parameters. In: `x9` agent slot (needs `SCHEDULE`), `x0` class (0 fair, 1 EDF), `x1` weight or budget in ns, `x2` period in ns.
     /// `NotAdmitted` when the core could not keep every promise.
     SchedSet = 18;
-    /// Asks to be told. In: `x9` agent slot (needs `WATCH`): its death; or service slot of the caller's own mailbox: last use of its badge.
+    /// Asks to be told. In: `x9` agent slot (needs `WATCH`): its death; or a service slot that the caller minted: last use of its badge.
     /// `x0` bits to raise in the caller's notification word.
     Watch = 19;
     /// Registers the caller's own handler for data aborts and undefined instructions of a code range. In: `x0` handler PC (0: none),
@@ -85,10 +85,11 @@ calls! {
     /// all registers are taken from where they were stored.
     FaultReply = 21;
 
-    /// Allocates zeroed, contiguous pages. In: `x9` pool slot, `x0` pages, at most 32. Out: `x0` frame slot, `x1` physical address (for DMA).
+    /// Allocates zeroed, contiguous pages. In: `x9` slot of the caller's own pool (needs `SPEND`), `x0` pages, at most 32. Out: `x0` frame slot, `x1` physical address (for DMA).
     FrameAlloc = 32;
-    /// Maps a frame or device. In: `x9` frame or device slot, `x0` agent slot (0: the caller; else needs `CONTROL`), `x1` page-aligned address,
-    /// `x2` access as [`Rights`](crate::rights::Rights) `READ`/`WRITE`/`EXECUTE`. One mapping a capability.
+    /// Maps a frame or device, at most 128 pages. In: `x9` frame or device slot, `x0` agent slot (0: the caller; else needs `CONTROL`), `x1` page-aligned
+    /// address, `x2` access as [`Rights`](crate::rights::Rights) `READ`/`WRITE`/`EXECUTE`. The caller maps a capability once; another agent gets, with
+    /// each mapping, a copy in its own table that allows nothing but this access. Device memory is never RAM.
     PageMap = 33;
     /// Removes the mapping of a frame or device capability. In: `x9` slot.
     PageUnmap = 34;
@@ -128,7 +129,7 @@ calls! {
     IrqAck = 65;
 
     /// Registers the server behind a kernel call. In: `x9` service slot of the caller's own mailbox, `x0` which: 1 = PQC.
-    /// Replaces the former one. Needs `MINT` on the caller's agent capability, in slot index 1, and a seed capability in `x1`.
+    /// Replaces the former one. `x1` seed slot (needs `WRITE`): only who may deliver the system's key may be its PQC server.
     ServiceRegister = 80;
     /// Hands an operation to the PQC server and returns at once. In: `x0`–`x6` payload, `x10` info (at most 56 bytes, at most one capability, in `x7`),
     /// `x12` deadline, `x13` bits to raise in the caller's notification word at the end. Out: `x0` handle.
@@ -242,9 +243,9 @@ pub mod init {
     pub const SLOT_SEED: u16 = 7;
     /// Early console.
     pub const SLOT_CONSOLE: u16 = 8;
-    /// The boot bundle, read-only and executable. Init's `x0` and `x1` are its length in bytes and the length of the device tree in bytes.
+    /// The boot bundle, read-only and executable. Init finds it mapped: `x0` is its address, `x1` its length in bytes.
     pub const SLOT_BUNDLE: u16 = 9;
-    /// The device tree, read-only. `x2` is the offset of its first byte in the first page.
+    /// The device tree, read-only. Init finds it mapped: `x2` is its address, `x3` its length in bytes.
     pub const SLOT_DEVICE_TREE: u16 = 10;
 }
 

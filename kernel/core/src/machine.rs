@@ -94,6 +94,8 @@ pub trait Machine: Memory + Sized {
     fn set_timer(&mut self, at_ns: u64);
     /// Enables or disables an interrupt line and, when it enables, routes it to this core.
     fn line(&mut self, line: u32, enable: bool);
+    /// Whether none of these physical pages is RAM or belongs to the kernel's own devices.
+    fn is_device(&self, first_page: u64, pages: u64) -> bool;
     /// Writes to the early console.
     fn console(&mut self, bytes: &[u8]);
     /// Ends the machine's run: powers off, or resets.

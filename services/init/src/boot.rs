@@ -8,7 +8,6 @@ use aios_abi::Error;
 use aios_abi::call::init::SLOT_BUNDLE;
 use aios_bundle::{Bundle, BundleError, Kind};
 use aios_manifest::types::{self, Manifest, decode};
-use aios_rt::agent::Class;
 use aios_rt::cap::mint_service;
 use aios_rt::memory::allocate_pool;
 use aios_rt::slot::{Agent, Pool, Slot};
@@ -21,8 +20,6 @@ use crate::early;
 
 /// The manifest's entry in the bundle.
 const MANIFEST: &str = "manifest";
-/// Init's own weight: it has little to do, and what it has to do is urgent.
-const WEIGHT: u32 = aios_abi::limits::WEIGHT_MAX;
 
 /// Why the system can't start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,8 +74,6 @@ impl<'a> Boot<'a> {
             0 => Pool::OWN,
             pages => allocate_pool(Pool::OWN, pages).map_err(|error| BootError::Kernel("pool for programs", error))?,
         };
-        // Not more than a wish: without the right to it, init runs with the weight that everybody has.
-        let _ = Agent::OWN.schedule(Class::Fair { weight: WEIGHT });
         let (devices, missing) = devices::find(&manifest, tree);
         let kit = Kit { bundle, frames: Slot::first(SLOT_BUNDLE).cast(), faults, console: early::console() };
         Ok(Self { manifest, kit, programs, devices, missing })

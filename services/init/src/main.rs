@@ -1,5 +1,55 @@
-//! The root of authority: starts, supervises and stops the system.
+//! init: the root of authority.
+//!
+//! The kernel gives it everything; the boot manifest says who gets what of it. It starts the servers in order, each with exactly what its entry
+//! lists, answers their questions for names, and supervises them. It only receives and replies, and never waits for anybody that it supervises.
+//!
+//! | module      | what                                                                        |
+//! |-------------|-----------------------------------------------------------------------------|
+//! | `boot`      | what init finds when it starts, checked                                     |
+//! | `layout`    | from an image in the bundle to pieces of memory                             |
+//! | `memory`    | the memory of a program, filled and mapped                                  |
+//! | `child`     | an agent, from spawn to end                                                 |
+//! | `badge`     | who speaks                                                                  |
+//! | `grants`    | what was given to whom                                                      |
+//! | `devices`   | devices of the manifest, as the device tree describes them                  |
+//! | `supervise` | the state, the supervisor's effects, faults                                 |
+//! | `programs`  | programs that were started on demand                                        |
+//! | `names`     | the interface `aios:names/names`                                            |
+//! | `operator`  | the interface `aios:supervisor/supervisor`                                  |
+//! | `lifecycle` | the interface `aios:supervisor/lifecycle`                                   |
+//! | `serve`     | the loop's side: dispatch, time                                             |
+//! | `journal`   | what init says, on its way to the log                                       |
+//! | `early`     | the early console                                                           |
+//! | `ports`     | the mailbox                                                                 |
+//!
+//! # How a program starts
+//! The first slot that a spawner fills holds a capability to init, for names, supervision and, if the entry lists it, control; the next one the early
+//! console, for entries that list that. `x0` is the number that the program's arguments begin with (0 for servers), `x1` the handle of the first
+//! slot, `x2` and `x3` address and length of the arguments' text. Everything else is got through names.
 #![cfg_attr(target_os = "none", no_std, no_main)]
 
-#[cfg(not(target_os = "none"))]
-fn main() {}
+extern crate alloc;
+
+#[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "only tests start init on a development machine"))]
+mod init {
+    pub mod entry;
+}
+
+mod badge;
+mod boot;
+mod child;
+mod devices;
+mod early;
+mod grants;
+mod journal;
+mod layout;
+mod lifecycle;
+mod memory;
+mod names;
+mod operator;
+mod ports;
+mod programs;
+mod serve;
+mod supervise;
+#[cfg(test)]
+mod tests;

@@ -3,12 +3,11 @@
 
 use aios_abi::limits::{MESSAGE_CAPS, MESSAGE_MAX};
 use aios_abi::{Error, MessageId, SlotHandle};
-use aios_proto::types::ErrorCode;
-use aios_proto::{CapList, Outgoing, TransportError, packet};
+use aios_proto::{CapList, TransportError};
 use aios_rt::service::Mailbox;
 use aios_service::{Event, Port};
 
-/// The mailbox.
+/// The mailbox. Only messages that were sent, not called with, wait in it: a call that doesn't fit is refused by the kernel.
 pub struct Mail;
 
 impl Mail {
@@ -26,13 +25,6 @@ impl Mail {
             return Ok(event);
         };
         message.caps.unkept().for_each(|slot| self.drop_capability(slot));
-        if message.call {
-            let mut reply = [0; 64];
-            let mut out = Outgoing::new(&mut reply);
-            out.give_up(packet::header(&large).unwrap_or_default(), ErrorCode::BadLength);
-            // A caller that is gone needs no answer.
-            let _ = self.reply(message.id, out.packet(), &CapList::NONE);
-        }
         // As if nothing had come: the loop waits again.
         Ok(Event::Timeout)
     }
@@ -60,11 +52,8 @@ impl Port for Mail {
         take_caps: u8,
         deadline_ns: u64,
     ) -> Result<Event, TransportError> {
-        // Apart, so that an error is known to be the one or the other's; the loop sends an error in place of a reply that can't be sent.
-        match Mailbox.reply_receive(to, buffer, length, caps, take_caps, deadline_ns) {
-            Err(error) if error == Error::MessageTooLong.into() || error == Error::CapsRefused.into() => self.recover(error, buffer),
-            other => other,
-        }
+        // A reply is never refused for what `recover` is for, so it is sent when that is the error.
+        Mailbox.reply_receive(to, buffer, length, caps, take_caps, deadline_ns).or_else(|error| self.recover(error, buffer))
     }
 
     fn notify(&mut self, slot: SlotHandle, bits: u64) -> Result<(), TransportError> {

@@ -18,3 +18,6 @@ mod readers;
 
 pub use console::Screen;
 pub use journal::{Journal, STOP};
+
+#[cfg(test)]
+mod tests;

@@ -263,6 +263,10 @@ impl Machine for Sim {
         self.lines.insert(line, enable);
     }
 
+    fn is_device(&self, first_page: u64, pages: u64) -> bool {
+        first_page + pages <= RAM / PAGE
+    }
+
     fn console(&mut self, bytes: &[u8]) {
         self.console.extend_from_slice(bytes);
     }

@@ -395,7 +395,7 @@ impl<M: Machine> Core<M> {
                     }
                 }
             }
-            Kind::Service if slot.agent() == my_id => {
+            Kind::Service => {
                 let node = cap::live(machine, slot.node).ok_or(Error::Revoked)?;
                 if node.owner() != my_id {
                     return Err(Error::MissingRight);

@@ -146,7 +146,7 @@ impl<M: Machine> Core<M> {
         if !slot.rights.contains(access.rights()) || (kind == MemoryType::Device && access == Access::ReadExecute) {
             return Err(Error::MissingRight);
         }
-        let (_, pages) = slot.range();
+        let (first, pages) = slot.range();
         let end = address.checked_add(pages * PAGE).ok_or(Error::BadAddress)?;
         let in_window = address < AGENT_MEM_END && end > AGENT_MEM_BASE;
         if !address.is_multiple_of(PAGE) || address < USER_BASE || end > USER_END || in_window {
@@ -154,6 +154,9 @@ impl<M: Machine> Core<M> {
         }
         if pages > MAP_PAGES {
             return Err(Error::BadArgument);
+        }
+        if kind == MemoryType::Device && !machine.is_device(first, pages) {
+            return Err(Error::BadAddress);
         }
         if agent != 0 {
             let target = self.capability(machine, me, agent, Kind::Agent, Rights::CONTROL, now)?.agent();
@@ -261,9 +264,10 @@ impl<M: Machine> Core<M> {
             RegionError::Empty => Error::BadArgument,
             RegionError::OverLimit | RegionError::Full => Error::LimitReached,
         })?;
-        agent.registers.x[0] = region.va;
         agent.succeed();
-        if demand == 0 {
+        if demand == 1 {
+            agent.registers.x[0] = region.va;
+        } else {
             agent.work = Some(Work::Populate { base: region.va, next: region.va, end: region.end() });
         }
         Ok(Done::Leave)
@@ -286,7 +290,10 @@ impl<M: Machine> Core<M> {
                 Ok(()) => Some(Work::Populate { base, next: next + PAGE, end }),
                 Err(error) => Some(Work::Vacate { next: base, end, error: Some(error) }),
             },
-            Work::Populate { .. } => None,
+            Work::Populate { base, .. } => {
+                self.set_arg(me, 0, base);
+                None
+            }
             Work::Vacate { next, end, error } if next < end => {
                 self.vacate(machine, me, next);
                 Some(Work::Vacate { next: next + PAGE, end, error })
