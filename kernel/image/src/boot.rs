@@ -21,7 +21,7 @@ use crate::cpu::{self, Cpu};
 use crate::gic::Gic;
 use crate::machine::{self, Board, Hardware};
 use crate::page::Nodes;
-use crate::{console, power, ram, vectors};
+use crate::{console, power, ram, smp, vectors};
 
 /// A translation table that maps nothing, for cores that run no agent. Atomic only to lie among the zeros, which take no space in the image.
 #[repr(C, align(4096))]
@@ -98,6 +98,7 @@ fn start(record: *mut BootInfo) -> Result<Infallible, Failure> {
     let affinity = sysreg::mpidr_el1::read() & AFFINITY_MASK;
     let gic = Gic::start(info, affinity).map_err(Failure::Interrupts)?;
     let memory = found_memory(info)?;
+    ram::set_not_devices(info);
     machine::open_claims(if features.asid16 { 16 } else { 8 });
     let board = Board {
         time: Timebase::new(info.counter_at_entry, info.counter_hz),
@@ -105,8 +106,14 @@ fn start(record: *mut BootInfo) -> Result<Infallible, Failure> {
         features: feature_bits(&features, &id),
         cores: 1,
         nothing,
+        core: 0,
     };
+    // The other cores' states are copies of this one, which has nothing yet.
+    let others = smp::prepare(cpu, info);
     cpu.machine = Hardware::new(board, memory.nodes, gic);
+    let mut memory = memory;
+    memory.free -= others.pages;
+    memory.tables += others.pages;
 
     let now = cpu.machine.enter();
     let facts = facts(info, &features, &memory, now);
@@ -114,8 +121,10 @@ fn start(record: *mut BootInfo) -> Result<Infallible, Failure> {
     if info.rng_seed_len as usize == KEY_SIZE {
         cpu.core.set_key(info.rng_seed).map_err(Failure::Init)?;
     }
+    let running = smp::start(cpu, &others, info);
+    cpu.machine.set_cores(running as u64);
     start_init(cpu, info, now)?;
-    greet(info, known, now);
+    greet(info, running, known, now);
 
     let page = info.boot_info;
     // SAFETY: nothing refers to the record any more. Its page is the kernel's, so nobody else does.
@@ -272,11 +281,11 @@ fn feature_bits(features: &Features, id: &IdRegisters) -> u64 {
 }
 
 /// One line for people.
-fn greet(info: &BootInfo, speculation_known: bool, now: u64) {
+fn greet(info: &BootInfo, running: usize, speculation_known: bool, now: u64) {
     console::print(format_args!(
         "AIOS kernel {}: {} of {} cores, {} MiB, EL{} entry, counter {} Hz, up after {} us\n",
         env!("CARGO_PKG_VERSION"),
-        1,
+        running,
         info.core_count,
         info.ram_total >> 20,
         info.entry_el,

@@ -8,12 +8,12 @@ use aios_aarch64::features::Features;
 use aios_aarch64::psci::{Answer, Conduit, FirmwareAnswers};
 use aios_aarch64::spectre::{History, Vectors, vectors_for};
 use aios_aarch64::{sysreg, tlb};
-use aios_abi::limits::{CORES, INFO_PAGE};
+use aios_abi::limits::{CORES, INFO_PAGE, PAGE_SIZE};
 use aios_core::core::Core;
 use aios_handoff::regs;
 
 use crate::machine::Hardware;
-use crate::{power, vectors};
+use crate::{power, ram, vectors};
 
 /// Everything of one core. `TPIDR_EL1` points to it; `vectors.S` knows the first fields.
 #[repr(C)]
@@ -30,6 +30,8 @@ pub struct Cpu {
     pub by_smc: u32,
     /// Number of the core.
     pub number: u32,
+    /// There may be packets from other cores.
+    pub backlog: bool,
     /// Its hardware.
     pub machine: Hardware,
     /// Its agents. Last, because it is large: what comes before is reached with one instruction.
@@ -46,6 +48,8 @@ unsafe extern "C" {
     static __stack_top: u8;
 }
 
+/// Bytes of the stack of a core but the boot core.
+const STACK: usize = 16 * 1024;
 /// Bytes of the stack of those who die.
 const EMERGENCY: usize = 4096;
 
@@ -74,6 +78,7 @@ static BOOT_CPU: BootCpu = BootCpu(UnsafeCell::new(Cpu {
     call: 0,
     by_smc: 0,
     number: 0,
+    backlog: false,
     machine: Hardware::OFF,
     core: Core::EMPTY,
 }));
@@ -92,6 +97,27 @@ impl Cpu {
         AIOS_CPUS[0].store(cpu, Ordering::Release);
         // SAFETY: the caller vouches that this is the only reference.
         unsafe { &mut *cpu }
+    }
+
+    /// Makes the state of another core out of the boot core's, which has no agents yet: in pages of its own, with the stacks behind it.
+    /// Answers its address. `None` if there is no memory.
+    pub fn sibling(&self, number: u32) -> Option<*mut Self> {
+        let state = size_of::<Self>().next_multiple_of(PAGE_SIZE);
+        let base = ram::take(Self::pages())?;
+        let cpu = ram::direct::<Self>(base);
+        let top = ram::direct::<u8>(base + (state + STACK) as u64);
+        // SAFETY: fresh pages, large enough and aligned. No agent is on the boot core, so nothing in the copy owns anything.
+        unsafe { core::ptr::copy_nonoverlapping(self, cpu, 1) };
+        // SAFETY: what was just written, and nobody else knows of it yet.
+        let sibling = unsafe { &mut *cpu };
+        (sibling.number, sibling.stack, sibling.emergency) = (number, top, top.wrapping_add(EMERGENCY));
+        AIOS_CPUS.get(number as usize)?.store(cpu, Ordering::Release);
+        Some(cpu)
+    }
+
+    /// Pages of a core's state and stacks.
+    pub const fn pages() -> u64 {
+        (size_of::<Self>().next_multiple_of(PAGE_SIZE) + STACK + EMERGENCY).div_ceil(PAGE_SIZE) as u64
     }
 
     /// Sets the control registers of this core for good. Answers whether its speculation is known to be harmless or is made so.

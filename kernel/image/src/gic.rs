@@ -1,9 +1,11 @@
 //! Interrupt lines as one core uses them.
 
 use aios_aarch64::gic::{Distributor, FIRST_SHARED, GicError, Redistributor, Trigger, cpu, find_redistributor};
-use aios_handoff::BootInfo;
 use aios_handoff::layout::direct_va;
+use aios_handoff::{BootInfo, GicrRegion};
 use aios_mmio::Mmio;
+
+use crate::rings::DOORBELL;
 
 /// Lines below are software interrupts between cores, which no agent gets.
 const FIRST_PRIVATE: u32 = 16;
@@ -26,19 +28,22 @@ impl Gic {
         if info.console.intid >= FIRST_SHARED && info.console.irq_edge != 0 {
             distributor.set_trigger(info.console.intid, Trigger::Edge)?;
         }
-        let redistributor = info
-            .gicr()
-            .iter()
-            .find_map(|region| {
-                let registers = device(region.base, region.len);
-                let offset = find_redistributor(&registers, region.len as usize, region.stride as usize, affinity)?;
-                Some(Redistributor::new(registers, offset))
-            })
-            .ok_or(GicError::NoRedistributor(affinity))?;
+        let redistributor = redistributor(info.gicr(), affinity)?;
         redistributor.init()?;
         redistributor.enable(info.timer_intid)?;
+        redistributor.enable(DOORBELL)?;
         cpu::enable();
         Ok(Self { distributor, redistributor, affinity, timer: info.timer_intid })
+    }
+
+    /// The part of another core, which runs this itself.
+    pub fn join(&self, regions: &[GicrRegion], affinity: u64) -> Result<Self, GicError> {
+        let redistributor = redistributor(regions, affinity)?;
+        redistributor.init()?;
+        redistributor.enable(self.timer)?;
+        redistributor.enable(DOORBELL)?;
+        cpu::enable();
+        Ok(Self { distributor: self.distributor, redistributor, affinity, timer: self.timer })
     }
 
     /// The timer's line.
@@ -60,6 +65,18 @@ impl Gic {
             (_, false) => self.distributor.disable(line),
         }
     }
+}
+
+/// The redistributor of the core with this affinity.
+fn redistributor(regions: &[GicrRegion], affinity: u64) -> Result<Redistributor<Mmio>, GicError> {
+    regions
+        .iter()
+        .find_map(|region| {
+            let registers = device(region.base, region.len);
+            let offset = find_redistributor(&registers, region.len as usize, region.stride as usize, affinity)?;
+            Some(Redistributor::new(registers, offset))
+        })
+        .ok_or(GicError::NoRedistributor(affinity))
 }
 
 fn device(base: u64, len: u64) -> Mmio {

@@ -9,7 +9,9 @@ use aios_abi::info::Info;
 use aios_abi::limits::PAGE_SIZE;
 use aios_core::agent::{Agent, Registers};
 use aios_core::cap::Node;
-use aios_core::machine::{Machine, Memory, Object};
+use aios_core::core::Packet;
+use aios_core::machine::{Lane, Machine, Memory, Object};
+use aios_handoff::GicrRegion;
 use aios_kernel::claims::Claims;
 use aios_kernel::time::Timebase;
 use spin::Mutex;
@@ -17,7 +19,7 @@ use spin::Mutex;
 use crate::fp::Fp;
 use crate::gic::Gic;
 use crate::page::{Nodes, Page};
-use crate::{console, power, ram};
+use crate::{console, power, ram, rings};
 
 /// Who has which place in the agent table; for all cores.
 static CLAIMS: Mutex<Claims> = Mutex::new(Claims::CLOSED);
@@ -47,6 +49,8 @@ pub struct Board {
     pub cores: u64,
     /// Physical address of the table that maps nothing.
     pub nothing: u64,
+    /// Number of this core.
+    pub core: u16,
 }
 
 /// One processor core.
@@ -70,7 +74,7 @@ impl Hardware {
     /// Nothing works yet.
     pub const OFF: Self = Self {
         fp: Fp::NOBODY,
-        board: Board { time: Timebase::STOPPED, frequency: 0, features: 0, cores: 0, nothing: 0 },
+        board: Board { time: Timebase::STOPPED, frequency: 0, features: 0, cores: 0, nothing: 0, core: 0 },
         nodes: Nodes::NONE,
         gic: None,
         ticks: 0,
@@ -90,6 +94,27 @@ impl Hardware {
         self.ticks = sysreg::cntvct_el0::read();
         self.now = self.board.time.nanoseconds(self.ticks);
         self.now
+    }
+
+    /// What another core of the same board has. Its part of the interrupt controller comes with [`join`](Self::join).
+    pub fn sibling(&self, core: u16) -> Self {
+        Self { board: Board { core, ..self.board }, nodes: self.nodes, gic: self.gic, space: self.board.nothing, ..Self::OFF }
+    }
+
+    /// Called by another core than the boot core: it takes part in interrupts from now on. Whether that worked.
+    pub fn join(&mut self, regions: &[GicrRegion], affinity: u64) -> bool {
+        self.gic = self.gic.and_then(|gic| gic.join(regions, affinity).ok());
+        self.gic.is_some()
+    }
+
+    /// The table that maps nothing.
+    pub const fn nothing(&self) -> u64 {
+        self.board.nothing
+    }
+
+    /// Cores of the board are known from now on.
+    pub fn set_cores(&mut self, cores: u64) {
+        self.board.cores = cores;
     }
 
     /// The interrupt line of the timer.
@@ -205,11 +230,34 @@ impl Machine for Hardware {
     }
 
     fn claim_agent(&mut self) -> Option<(u16, u32)> {
-        CLAIMS.lock().claim()
+        let (slot, generation) = CLAIMS.lock().claim()?;
+        rings::set_home(slot, Some(self.board.core));
+        Some((slot, generation))
     }
 
     fn release_agent(&mut self, slot: u16) {
+        rings::set_home(slot, None);
         CLAIMS.lock().release(slot);
+    }
+
+    fn cores(&self) -> u16 {
+        rings::cores()
+    }
+
+    fn home(&self, slot: u16) -> Option<u16> {
+        rings::home(slot)
+    }
+
+    fn set_home(&mut self, slot: u16, core: u16) {
+        rings::set_home(slot, Some(core));
+    }
+
+    fn post(&mut self, core: u16, lane: Lane, packet: Packet<Self>) -> Result<(), Packet<Self>> {
+        rings::post(self.board.core.into(), core.into(), lane, packet)
+    }
+
+    fn is_device(&self, first_page: u64, pages: u64) -> bool {
+        ram::is_device(first_page, pages)
     }
 
     fn set_timer(&mut self, at_ns: u64) {

@@ -15,6 +15,8 @@
 //! | `page`    | owned pages, and the directory of derivation nodes               |
 //! | `fp`      | floating-point registers, switched lazily                        |
 //! | `gic`     | interrupt lines as one core uses them                            |
+//! | `rings`   | packets between cores, and where each agent lives                |
+//! | `smp`     | the other cores: from `CPU_ON` to the first wait for work        |
 //! | `console` | the early console                                                |
 //! | `power`   | the end of the machine's run                                     |
 //! | `panic`   | the end of the kernel                                            |
@@ -40,6 +42,10 @@ mod panic;
 mod power;
 #[cfg(target_os = "none")]
 mod ram;
+#[cfg(target_os = "none")]
+mod rings;
+#[cfg(target_os = "none")]
+mod smp;
 #[cfg(target_os = "none")]
 mod trap;
 #[cfg(target_os = "none")]

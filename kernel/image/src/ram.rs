@@ -12,8 +12,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use aios_aarch64::sysreg;
 use aios_handoff::layout::{DIRECT_MAP_BASE, DIRECT_MAP_SIZE, PAGE_SIZE};
+use aios_handoff::{BootInfo, MAX_GICR, MAX_RAM, Range};
 use aios_kernel::frames::Frames;
-use spin::Mutex;
+use spin::{Mutex, Once};
 
 /// The free frames of the machine, for all cores.
 static FRAMES: Mutex<Option<Frames<'static>>> = Mutex::new(None);
@@ -21,6 +22,27 @@ static FRAMES: Mutex<Option<Frames<'static>>> = Mutex::new(None);
 /// Makes these the free frames.
 pub fn install(frames: Frames<'static>) {
     *FRAMES.lock() = Some(frames);
+}
+
+/// Page ranges that no agent may have as device memory: RAM, as far as the hand-over knows it, and the interrupt controller. First page and pages.
+static NOT_DEVICES: Once<[(u64, u64); RANGES]> = Once::new();
+const RANGES: usize = MAX_RAM + MAX_GICR + 8;
+
+/// Notes what isn't a device for agents.
+pub fn set_not_devices(info: &BootInfo) {
+    let rest = [info.kernel, info.stage0, info.bundle, info.dtb, info.tables, info.boot_info, info.gicd];
+    let controller = info.gicr().iter().map(|region| Range::new(region.base, region.len));
+    let mut ranges = [(0, 0); RANGES];
+    for (place, range) in ranges.iter_mut().zip(info.ram().iter().copied().chain(rest).chain(controller)) {
+        let first = range.base / PAGE_SIZE;
+        *place = (first, range.end().div_ceil(PAGE_SIZE) - first);
+    }
+    NOT_DEVICES.call_once(|| ranges);
+}
+
+/// Whether an agent may have these pages as device memory.
+pub fn is_device(first: u64, pages: u64) -> bool {
+    NOT_DEVICES.get().is_some_and(|ranges| ranges.iter().all(|&(start, count)| first + pages <= start || start + count <= first))
 }
 
 /// Takes a run of pages, with whatever is in them.

@@ -6,10 +6,11 @@ use aios_aarch64::gic::cpu as interface;
 use aios_aarch64::{barrier, sysreg};
 use aios_core::agent::Registers;
 use aios_core::core::Next;
+use aios_core::machine::Lane;
 use aios_kernel::exception::{self, Trap};
 
 use crate::cpu::Cpu;
-use crate::{console, power};
+use crate::{console, power, rings};
 
 /// A system call.
 #[unsafe(no_mangle)]
@@ -62,7 +63,8 @@ impl Cpu {
                     barrier::dsb_sy();
                     barrier::wfi();
                 }
-                Next::Interrupted => {}
+                // Another core's ring may be full, or have something for this one.
+                Next::Interrupted => self.backlog |= rings::cores() > 1,
                 Next::Halt => {
                     console::print(format_args!("\ninit is gone\n"));
                     power::off()
@@ -74,10 +76,35 @@ impl Cpu {
         }
     }
 
+    /// Takes what other cores have sent. A request is taken only when all answers that came before it are: the reply to a call must find
+    /// that call accepted.
+    fn take_packets(&mut self, now: u64) {
+        let me = self.number as usize;
+        self.drain(Lane::Answer, now);
+        self.drain(Lane::Notice, now);
+        self.backlog = true;
+        while self.core.takes(Lane::Request) {
+            let Some(packet) = rings::take(me, Lane::Request) else {
+                self.backlog = false;
+                break;
+            };
+            self.drain(Lane::Answer, now);
+            self.core.accept(&mut self.machine, packet, now);
+        }
+    }
+
+    fn drain(&mut self, lane: Lane, now: u64) {
+        while let Some(packet) = rings::take(self.number as usize, lane) {
+            self.core.accept(&mut self.machine, packet, now);
+        }
+    }
+
     /// Tells the core of every interrupt that waits. Each line comes once: the core disables it, and the timer is turned off.
     fn take_interrupts(&mut self, now: u64) {
         while let Some(line) = interface::acknowledge() {
-            if self.machine.timer() == Some(line) {
+            if line == rings::DOORBELL {
+                self.backlog = true;
+            } else if self.machine.timer() == Some(line) {
                 sysreg::cntv_ctl_el0::set(0);
                 self.core.tick(&mut self.machine, now);
             } else {
@@ -85,6 +112,9 @@ impl Cpu {
             }
             interface::finish(line);
             interface::deactivate(line);
+        }
+        if self.backlog {
+            self.take_packets(now);
         }
     }
 }

@@ -203,6 +203,19 @@ kernel_entry:
     mov     x30, xzr
     b       kernel_main
 
+// A secondary core comes here: x0 = its Cpu, SP = its stack.
+    .global secondary_kernel_entry
+secondary_kernel_entry:
+    msr     daifset, #0xf
+    msr     tpidr_el1, x0
+    adrp    x2, vectors_plain
+    add     x2, x2, :lo12:vectors_plain
+    msr     vbar_el1, x2
+    isb
+    mov     x29, xzr
+    mov     x30, xzr
+    b       secondary_main
+
     .arch_extension fp
     .arch_extension simd
     .text

@@ -84,7 +84,6 @@ impl<'a> Boot<'a> {
 ///
 /// # Safety
 /// `address` and `length` are what the kernel gave to init at its start.
-#[cfg(target_os = "none")]
 pub unsafe fn given(address: u64, length: u64) -> &'static [u8] {
     let start = core::ptr::with_exposed_provenance(address as usize);
     // SAFETY: the kernel maps that many bytes there, read-only, for all of init's life.

@@ -30,11 +30,6 @@
 
 extern crate alloc;
 
-#[cfg_attr(not(target_os = "none"), allow(dead_code, reason = "only tests start init on a development machine"))]
-mod init {
-    pub mod entry;
-}
-
 mod badge;
 mod boot;
 mod child;
@@ -53,3 +48,39 @@ mod serve;
 mod supervise;
 #[cfg(test)]
 mod tests;
+
+use aios_abi::call::init::SLOT_POWER;
+use aios_abi::sentinel::{BOOT, HALT};
+use aios_rt::machine::power_off;
+use aios_rt::slot::Slot;
+use aios_service::{Config, Service, buffer_size};
+use alloc::boxed::Box;
+
+/// Bytes of the longest packet of init's interfaces.
+const BUFFER: usize =
+    buffer_size(&[aios_proto::names::MAX_PACKET, aios_proto::supervisor::MAX_PACKET, aios_proto::lifecycle::MAX_PACKET]);
+const CONFIG: Config = Config { take_caps: aios_proto::lifecycle::MAX_CAPS, pending_ns: u64::MAX, watch_bits: 0 };
+
+aios_rt::entry!(run);
+
+fn run([bundle, bundle_length, tree, tree_length]: [u64; 4]) -> u64 {
+    early::mark(BOOT, Some("init"));
+    // SAFETY: these are the words that the kernel started init with.
+    let bundle = unsafe { boot::given(bundle, bundle_length) };
+    // SAFETY: the same.
+    let tree = unsafe { boot::given(tree, tree_length) };
+    match boot::Boot::read(bundle, tree) {
+        Ok(boot) => {
+            let init = serve::Serving::new(supervise::Init::new(boot));
+            let mut service = Box::new(Service::<_, BUFFER, { programs::WAITING_MAX }>::new(init, CONFIG));
+            if let Err(error) = service.run(&mut ports::Mail) {
+                early::line(format_args!("can't receive any more, error {}", error.0));
+            }
+        }
+        Err(error) => early::line(format_args!("{error}")),
+    }
+    early::mark(HALT, None);
+    // Comes back only if the machine can't be switched off; then the end of init stops it.
+    let _ = power_off(Slot::first(SLOT_POWER).cast());
+    1
+}

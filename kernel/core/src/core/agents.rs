@@ -255,6 +255,10 @@ impl<M: Machine> Core<M> {
             AgentOp::Suspend => {
                 self.agents[target].suspended = true;
                 self.undecided = true;
+                // Whoever works for it goes on without its help.
+                if let Some(peer) = self.agents[target].state.peer().and_then(|peer| self.agents.find(peer)) {
+                    self.wake(peer, now);
+                }
                 Ok(())
             }
             AgentOp::Resume => self.unsuspend(target, now),

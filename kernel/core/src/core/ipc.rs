@@ -584,9 +584,15 @@ impl<M: Machine> Core<M> {
         Ok(Done::Return)
     }
 
-    /// After a reply both sides can run: the caller's context goes back to the caller, and the server goes on in that of `payer`.
-    fn part(&mut self, payer: u16, caller: u16, now: u64) {
-        if self.context == caller {
+    /// After a reply both sides can run. If the context that ran the server leads to the caller again, the server goes on in that of another caller, or in
+    /// its own; else the caller competes by its own.
+    fn part(&mut self, server: u16, caller: u16, now: u64) {
+        if self.current == caller {
+            // The usual case: the server waits again, and the caller goes on where it lent from.
+            return;
+        }
+        if self.chain_end(self.context) == Some(caller) {
+            let payer = self.payer(server);
             self.wake(payer, now);
             self.undecided = true;
         } else {
@@ -594,10 +600,11 @@ impl<M: Machine> Core<M> {
         }
     }
 
-    /// Whose context pays for what a server does now: that of the caller that it received last, if that still waits, else its own.
+    /// Whose context pays for what a server does now: that of the caller that it received last, if that still lends, else its own.
     fn payer(&self, server: u16) -> u16 {
         let last = self.agents[server].open.tail;
-        if last != 0 && matches!(self.agents[last].state, State::Awaiting(_)) { last } else { server }
+        let lends = last != 0 && matches!(self.agents[last].state, State::Awaiting(_)) && self.chain_end(last) == Some(server);
+        if lends { last } else { server }
     }
 
     pub(super) fn ipc_reply_recv(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
@@ -615,14 +622,8 @@ impl<M: Machine> Core<M> {
         };
         self.agents[me].debit = AgentId::KERNEL;
         let outcome = self.receive(machine, me, info, now);
-        match caller {
-            // The usual case: the server waits again, and the caller goes on where it lent from.
-            Some(caller) if self.agents[me].state == State::Receiving && self.context == caller => self.current = caller,
-            Some(caller) => {
-                let payer = self.payer(me);
-                self.part(payer, caller, now);
-            }
-            None => {}
+        if let Some(caller) = caller {
+            self.part(me, caller, now);
         }
         outcome
     }

@@ -1,0 +1,124 @@
+//! The console server, found again when it was restarted.
+
+use alloc::vec::Vec;
+
+use aios_abi::Error as KernelError;
+use aios_proto::console::{Chunk, Client, Error, Events};
+use aios_proto::{Capability as _, Error as CallError};
+use aios_rt::peer::{Failure, Init, Peer, notification};
+use aios_rt::service::Remote;
+use aios_rt::slot::Slot;
+use aios_rt::time::Deadline;
+use aios_rt::{cap, ipc};
+
+/// Notification bit: the system stops.
+pub const STOP: u64 = 1 << 0;
+/// Notification bit: there is something to read.
+pub const INPUT: u64 = 1 << 1;
+
+/// How long to wait for a console that is not there, ns.
+const PAUSE_NS: u64 = 50_000_000;
+/// Bytes read at once.
+const READ: u32 = 256;
+
+/// The console.
+pub struct Terminal {
+    peer: Peer<Client<Remote>>,
+    /// Which run of the server knows of the subscription.
+    subscribed: Option<u32>,
+    /// Bits that came and nobody asked for yet.
+    bits: u64,
+}
+
+impl Terminal {
+    /// The console that init leads to.
+    pub fn new(init: Init) -> Self {
+        Self { peer: Peer::new(init, "/svc/console", Client::new), subscribed: None, bits: 0 }
+    }
+
+    /// Writes all of it. Waits for a console that is being restarted; without one there is nothing else to do.
+    pub fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(Chunk::MAX) {
+            while !self.try_write(chunk) {
+                self.pause();
+            }
+        }
+    }
+
+    /// Whether writing again is of no use.
+    fn try_write(&mut self, chunk: &[u8]) -> bool {
+        let result = self.call(|client| client.write(Chunk::truncated(chunk), Deadline::NEVER.0));
+        !result.is_err_and(|failure| may_come_back(&failure))
+    }
+
+    /// Reads what is there, waiting for something until the deadline; `None` if nothing came.
+    pub fn read(&mut self, deadline: Deadline) -> Option<Vec<u8>> {
+        loop {
+            match self.call(|client| client.read(READ, deadline.0).map(|bytes| bytes.to_vec())) {
+                Ok(bytes) => return Some(bytes),
+                Err(Failure::Call(CallError::Timeout)) => return None,
+                Err(_) if Deadline::after(PAUSE_NS) > deadline => return None,
+                Err(_) => self.pause(),
+            }
+        }
+    }
+
+    /// Waits until everything that was written is on the line.
+    pub fn flush(&mut self, deadline: Deadline) {
+        // Whoever flushes is about to end and can do no more.
+        let _ = self.call(|client| client.flush(deadline.0));
+    }
+
+    /// Waits for notification bits; none if the deadline passes.
+    pub fn wait(&mut self, deadline: Deadline) -> u64 {
+        if self.bits == 0 {
+            self.bits = ipc::wait(deadline).unwrap_or(0);
+        }
+        core::mem::take(&mut self.bits)
+    }
+
+    fn pause(&mut self) {
+        self.bits |= ipc::wait(Deadline::after(PAUSE_NS)).unwrap_or(0);
+    }
+
+    /// Calls the server. A server that does not know of the subscription, because it was restarted, is told again.
+    fn call<R>(
+        &mut self,
+        mut ask: impl FnMut(&mut Client<Remote>) -> Result<R, CallError<Error>>,
+    ) -> Result<R, Failure<Error>> {
+        let (result, incarnation) = self.peer.call(|client| {
+            let result = ask(client)?;
+            Ok((result, client.link.incarnation()))
+        })?;
+        if self.subscribed != Some(incarnation) {
+            self.subscribe();
+        }
+        Ok(result)
+    }
+
+    fn subscribe(&mut self) {
+        self.subscribed = self
+            .peer
+            .call(|client| {
+                let notify = notification(INPUT).map_err(|error| CallError::from_kernel(error.code()))?;
+                let slot = Slot(notify.handle());
+                client.subscribe(Events::INPUT, INPUT, notify, Deadline::after(PAUSE_NS).0).inspect_err(|_| {
+                    // What was not given away would stay.
+                    let _ = cap::drop(slot);
+                })?;
+                Ok(client.link.incarnation())
+            })
+            .ok();
+    }
+}
+
+/// Whether the console may be there again later.
+fn may_come_back(failure: &Failure<Error>) -> bool {
+    match failure {
+        Failure::Unreachable(_) => true,
+        Failure::Call(CallError::PeerDied | CallError::PeerRestarted | CallError::Timeout) => true,
+        Failure::Call(CallError::Service(Error::TooManyWaiting)) => true,
+        Failure::Call(CallError::Refused(code)) => *code == KernelError::QueueFull.code(),
+        Failure::Call(_) => false,
+    }
+}
