@@ -256,26 +256,51 @@ impl<M: Machine> SlotTable<M> {
         self.fresh
     }
 
-    /// Makes sure that a slot is free, and answers its index. `pool` pays if that takes a page.
-    pub fn reserve(&mut self, machine: &mut M, pool: &mut Pool, objects: &mut u64) -> Result<u16, Error> {
-        if self.free != 0 {
-            return Ok(self.free);
+    /// Makes sure that `count` slots are free, and answers the index of the first. `pool` pays if that takes pages.
+    pub fn reserve(&mut self, machine: &mut M, pool: &mut Pool, objects: &mut u64, count: u16) -> Result<u16, Error> {
+        let end = (SLOT_PAGES * SLOTS_PER_PAGE) as u16;
+        let (mut listed, mut at) = (0, self.free);
+        while at != 0 && listed < count {
+            listed += 1;
+            at = self.look(at).map_or(0, |slot| slot.object as u16);
         }
-        self.back(machine, pool, objects, self.fresh)?;
-        Ok(self.fresh)
+        while listed < count {
+            let wanted = count - listed;
+            if end - self.fresh >= wanted {
+                self.back(machine, pool, objects, self.fresh)?;
+                self.back(machine, pool, objects, self.fresh + wanted - 1)?;
+                break;
+            }
+            // Pages that chosen indices left out.
+            let page = self.pages.iter().position(Option::is_none).ok_or(Error::NoSlots)?;
+            self.back(machine, pool, objects, (page * SLOTS_PER_PAGE) as u16)?;
+            listed += SLOTS_PER_PAGE as u16;
+        }
+        Ok(self.next_place())
     }
 
-    /// Makes sure that the slot at `index` is free. Only for places that no `reserve` has reached yet.
+    /// Makes sure that the slot at `index` is free, and that it is the one that [`fill`](Self::fill) takes.
     pub fn reserve_at(&mut self, machine: &mut M, pool: &mut Pool, objects: &mut u64, index: u16) -> Result<(), Error> {
-        if index < self.fresh {
-            return Err(Error::Busy);
+        self.back(machine, pool, objects, index)?;
+        if index >= self.fresh || index == self.free {
+            return Ok(());
         }
-        self.back(machine, pool, objects, index)
-    }
-
-    /// Backs the place at `index` with memory.
-    pub fn back_place(&mut self, machine: &mut M, pool: &mut Pool, objects: &mut u64, index: u16) -> Result<(), Error> {
-        self.back(machine, pool, objects, index)
+        let mut before = self.free;
+        while before != 0 {
+            let next = self.look(before).map_or(0, |slot| slot.object as u16);
+            if next == index {
+                let after = self.look(index).map_or(0, |slot| slot.object);
+                let first = core::mem::replace(&mut self.free, index) as u64;
+                for (place, next) in [(before, after), (index, first)] {
+                    if let Some(slot) = self.at(place) {
+                        slot.object = next;
+                    }
+                }
+                return Ok(());
+            }
+            before = next;
+        }
+        Err(Error::Busy)
     }
 
     /// The place that the next capability goes to.
@@ -296,6 +321,15 @@ impl<M: Machine> SlotTable<M> {
             };
             self.pages[page] = Some(fresh);
             *objects = objects.wrapping_add(1);
+            // Places before the fresh mark without memory were skipped; now they can be used.
+            let first = page * SLOTS_PER_PAGE;
+            for skipped in (first.max(1)..(first + SLOTS_PER_PAGE).min(self.fresh as usize)).rev() {
+                let next = self.free;
+                if let Some(slot) = self.at(skipped as u16) {
+                    slot.object = next as u64;
+                    self.free = skipped as u16;
+                }
+            }
         }
         Ok(())
     }

@@ -114,6 +114,11 @@ impl Node {
         self.references.load(Ordering::Relaxed)
     }
 
+    /// Revocations of what was derived from it.
+    pub fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
     /// Index of the root of its tree.
     pub fn root(&self) -> u32 {
         (self.place.load(Ordering::Relaxed) >> 32) as u32

@@ -36,7 +36,7 @@ impl Server for Init<'_> {
             // A slot that is empty already is as good.
             let _ = cap::drop(earlier.notification);
         }
-        self.ready(badge);
+        self.note_ready(badge);
     }
 
     fn heartbeat(&mut self, caller: &Caller) {

@@ -132,7 +132,7 @@ impl Init<'_> {
         let badge = self.speaker(caller)?;
         let first = self.servers.len();
         let last = first + self.boot.manifest.programs.len();
-        let allowed = |number: &usize| self.entry(badge.entry.into()).is_some_and(|entry| entry.spawns.contains(*number as u16));
+        let allowed = move |number: &usize| self.entry(badge.entry.into()).is_some_and(|entry| entry.spawns.contains(*number as u16));
         Ok((first..last).filter(allowed))
     }
 }

@@ -298,7 +298,7 @@ impl<'a> Init<'a> {
     }
 
     /// A server says that it is ready.
-    pub fn ready(&mut self, badge: Badge) {
+    pub fn note_ready(&mut self, badge: Badge) {
         let service = usize::from(badge.entry);
         self.note(Event::Ready { service, incarnation: badge.run });
         let Some(server) = self.servers.get_mut(service) else { return };

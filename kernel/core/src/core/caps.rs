@@ -23,17 +23,8 @@ impl<M: Machine> Core<M> {
         if count == 0 {
             return Ok(());
         }
-        let objects = &mut self.ledger.objects;
         let agent = &mut self.agents[agent];
-        let pool = &mut agent.pools[0];
-        let index = agent.slots.reserve(machine, pool, objects)?;
-        if count > 1 {
-            // The places behind the fresh mark are free as well, whatever the list of returned ones holds.
-            let last = agent.slots.end().max(index).saturating_add(count as u16 - 1);
-            agent.slots.back_place(machine, pool, objects, agent.slots.end())?;
-            agent.slots.back_place(machine, pool, objects, last)?;
-        }
-        Ok(())
+        agent.slots.reserve(machine, &mut agent.pools[0], &mut self.ledger.objects, count as u16).map(drop)
     }
 
     /// Puts a capability into a table in which a place is reserved. The reference on its node is the caller's.
@@ -66,12 +57,7 @@ impl<M: Machine> Core<M> {
         let hint = agent.node_hint as usize;
         let pages = agent.node_pages;
         for page in (hint..pages.len()).chain(0..hint) {
-            let Some(number) = pages[page].checked_sub(1) else {
-                if page < hint {
-                    continue;
-                }
-                break;
-            };
+            let Some(number) = pages[page].checked_sub(1) else { continue };
             for index in number * per_page..(number + 1) * per_page {
                 if machine.node(index).is_some_and(|node| !node.in_use()) {
                     self.agents[owner].node_hint = page as u16;
@@ -300,7 +286,7 @@ impl<M: Machine> Core<M> {
         if transfer == Transfer::Derive && !source.rights.contains(Rights::DERIVE) {
             return Err(Error::MissingRight);
         }
-        if target.agent() == self.agents[me].id && transfer == Transfer::Move {
+        if transfer == Transfer::Move && (target.agent() == self.agents[me].id || handle.index() == SLOT_SELF) {
             return Err(Error::BadArgument);
         }
         let place = self.locate(machine, target.agent())?;
@@ -339,8 +325,11 @@ impl<M: Machine> Core<M> {
     pub(super) fn reserve_for_grant(&mut self, machine: &mut M, to: u16, wanted: u16) -> Result<u16, Error> {
         let objects = &mut self.ledger.objects;
         let agent = &mut self.agents[to];
+        if agent.reap.phase != 0 {
+            return Err(Error::WrongState);
+        }
         match wanted {
-            0 => agent.slots.reserve(machine, &mut agent.pools[0], objects),
+            0 => agent.slots.reserve(machine, &mut agent.pools[0], objects, 1),
             index => agent.slots.reserve_at(machine, &mut agent.pools[0], objects, index).map(|()| index),
         }
     }
@@ -389,7 +378,7 @@ impl<M: Machine> Core<M> {
                     return Err(Error::MissingRight);
                 }
                 match self.locate(machine, slot.agent())? {
-                    Place::Here(target) => self.add_watcher(target, my_id, bits).map(|()| Done::Return),
+                    Place::Here(target) => self.add_watcher(machine, target, my_id, bits).map(|()| Done::Return),
                     Place::There(core) => {
                         self.ask(machine, me, core, Request::Watch { to: slot.agent(), watcher: my_id, bits }, Asking::Status)
                     }
@@ -408,10 +397,12 @@ impl<M: Machine> Core<M> {
     }
 
     /// Notes who is told of an agent's death.
-    pub(super) fn add_watcher(&mut self, target: u16, watcher: AgentId, bits: u64) -> Result<(), Error> {
-        let watchers = &mut self.agents[target].watchers;
-        let place = watchers.iter().position(|known| known.0 == watcher).or_else(|| watchers.iter().position(|known| known.0.is_kernel()));
-        watchers[place.ok_or(Error::LimitReached)?] = (watcher, bits);
+    pub(super) fn add_watcher(&mut self, machine: &M, target: u16, watcher: AgentId, bits: u64) -> Result<(), Error> {
+        let watchers = &self.agents[target].watchers;
+        let known = watchers.iter().position(|known| known.0 == watcher);
+        let free = || watchers.iter().position(|known| known.0.is_kernel() || self.locate(machine, known.0).is_err());
+        let place = known.or_else(free).ok_or(Error::LimitReached)?;
+        self.agents[target].watchers[place] = (watcher, bits);
         Ok(())
     }
 

@@ -60,6 +60,14 @@ impl<M: Machine> Core<M> {
         match self.locate(machine, supervisor) {
             Err(_) => self.condemn(me, now),
             Ok(Place::Here(supervisor)) => {
+                // A supervisor that itself waits for this agent could never judge: its call ends. If it waits with a fault, nobody is left to judge.
+                if self.waits_for(supervisor, me) {
+                    self.end_wait(supervisor, Error::Deadlock, now);
+                }
+                if supervisor == me || self.waits_for(supervisor, me) {
+                    self.condemn(me, now);
+                    return;
+                }
                 self.queue_fault(me, supervisor, outgoing);
                 self.undecided = true;
                 self.hand_fault(machine, me, supervisor, now);

@@ -4,6 +4,7 @@
 //! when both are there; only `IPCSend` to a receiver that is busy keeps a copy, in the mailbox that the receiver's pool paid.
 
 use aios_abi::Error;
+use aios_abi::call::SLOT_SELF;
 use aios_abi::id::{AgentId, MessageId, SlotHandle};
 use aios_abi::limits::{MESSAGE_CAPS, MESSAGE_REGISTERS, PAGE_SIZE};
 use aios_abi::message::{Received, RecvInfo, SendInfo};
@@ -104,6 +105,9 @@ impl<M: Machine> Core<M> {
             slot.validate(machine, now)?;
             if !slot.rights.contains(Rights::GRANT) {
                 return Err(Error::MissingRight);
+            }
+            if info.move_caps && handle.index() == SLOT_SELF {
+                return Err(Error::BadArgument);
             }
         }
         Ok(())
@@ -291,8 +295,8 @@ impl<M: Machine> Core<M> {
         self.ask_with_cargo(machine, me, core, Request::Message { to, kind, parcel }, asking, now)
     }
 
-    /// Whether the chain of calls from `slot` leads to `target`.
-    fn waits_for(&self, slot: u16, target: u16) -> bool {
+    /// Whether the chain of calls and faults from `slot` leads to `target`. Chains have an end: whatever would close one is refused here and in `report`.
+    pub(super) fn waits_for(&self, slot: u16, target: u16) -> bool {
         let mut at = slot;
         while let Some(peer) = self.agents[at].state.peer().and_then(|peer| self.agents.find(peer)) {
             if peer == target {

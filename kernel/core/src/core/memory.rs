@@ -194,6 +194,9 @@ impl<M: Machine> Core<M> {
 
     /// Maps pages into an agent, which gets the capability that they are mapped through; the reference on its node goes along.
     pub(super) fn map_copy(&mut self, machine: &mut M, target: u16, slot: Slot, access: Access) -> Result<SlotHandle, Error> {
+        if self.agents[target].reap.phase != 0 {
+            return Err(Error::WrongState);
+        }
         self.reserve_slots(machine, target, 1)?;
         self.map_pages(machine, target, &slot, access)?;
         self.count_mapping(machine, slot.root, true);

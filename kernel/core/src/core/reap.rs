@@ -5,13 +5,13 @@
 
 use aios_abi::Error;
 use aios_abi::id::AgentId;
-use aios_abi::limits::{AGENTS, NODE_PAGES, NODES_PER_PAGE};
+use aios_abi::limits::{AGENTS, NODE_PAGES, NODES_PER_PAGE, PQC_OPERATIONS};
 
 use super::memory::Tables;
 use super::remote::{Asking, Notice, Place, Request};
 use super::{Core, Done};
-use crate::agent::{Handler, Operation, Reap, State};
-use crate::cap;
+use crate::agent::{Handler, Operation, Reap, State, Work};
+use crate::cap::{self, Node};
 use crate::machine::Machine;
 use crate::pool::Pool;
 use crate::space::{Owner, Progress, Regions};
@@ -24,10 +24,11 @@ const DEPART: u8 = 2;
 const DEPART_ELSEWHERE: u8 = 3;
 const CHILDREN: u8 = 4;
 const OPERATIONS: u8 = 5;
-const SLOTS: u8 = 6;
-const NODES: u8 = 7;
-const SPACE: u8 = 8;
-const MAIL: u8 = 9;
+const REVOCATION: u8 = 6;
+const SLOTS: u8 = 7;
+const NODES: u8 = 8;
+const SPACE: u8 = 9;
+const MAIL: u8 = 10;
 
 impl<M: Machine> Core<M> {
     /// Ends an agent: it doesn't run again, and the reaper takes it apart.
@@ -40,10 +41,9 @@ impl<M: Machine> Core<M> {
         let agent = &mut self.agents[slot];
         agent.state = State::Dying;
         if restarting {
-            agent.reap.restart = false;
-            if agent.reap.phase > MAIL {
-                agent.reap.phase = MAIL;
-            }
+            // From the start again: while the restart waited for other cores, others may have called it.
+            let Reap { next, space, .. } = agent.reap;
+            agent.reap = Reap { next, space, phase: ANSWER, ..Reap::default() };
         } else {
             self.enlist(slot, false);
         }
@@ -70,7 +70,9 @@ impl<M: Machine> Core<M> {
         }
         self.sched.dequeue(&mut self.agents, slot);
         let agent = &mut self.agents[slot];
-        agent.work = None;
+        // A revocation is brought to its end all the same.
+        agent.work = agent.work.filter(|work| matches!(work, Work::Unmap { .. }));
+        agent.operations = [Operation::FREE; PQC_OPERATIONS];
         agent.state = State::New;
     }
 
@@ -131,6 +133,10 @@ impl<M: Machine> Core<M> {
                 !waits
             }
             OPERATIONS => self.fail_operations(slot, now),
+            REVOCATION => match self.finish_revocation(machine, slot) {
+                Some(done) => done,
+                None => return false,
+            },
             SLOTS => self.reap_slots(machine, slot, now),
             NODES => match self.reap_nodes(machine, slot, index, now) {
                 Some(done) => done,
@@ -173,6 +179,21 @@ impl<M: Machine> Core<M> {
         Some(false)
     }
 
+    /// Removes the mappings that a revocation in progress made void. `None` if there is no room in a ring now.
+    fn finish_revocation(&mut self, machine: &mut M, slot: u16) -> Option<bool> {
+        let Some(Work::Unmap { root, agent, slot: at, core, bits }) = self.agents[slot].work else { return Some(true) };
+        if core == 0 {
+            let (agent, at, core) = self.unmap_void(machine, root, agent, at, false).map_or((1, 1, 1), |(agent, at)| (agent, at, 0));
+            self.agents[slot].work = Some(Work::Unmap { root, agent, slot: at, core, bits });
+            return Some(false);
+        }
+        let done = self.ask_all(machine, slot, Request::Sweep { root, whole: false })?;
+        if done {
+            self.agents[slot].work = None;
+        }
+        Some(done)
+    }
+
     fn reap_slots(&mut self, machine: &mut M, slot: u16, now: u64) -> bool {
         let end = self.agents[slot].slots.end();
         let first = self.agents[slot].reap.index as u16;
@@ -208,17 +229,19 @@ impl<M: Machine> Core<M> {
         {
             self.release_from(machine, parent, now);
         }
-        if is_root && Self::is_mapped(machine, node) {
-            // Others still see the frame: their mappings go first, on this core, then on the others.
+        // What others hold by this node is void now: their mappings go first, on this core, then on the others. A node that was let go by itself has no
+        // references left.
+        let held = machine.node(node).filter(|node| node.references() != 0).map(Node::root);
+        if let Some(root) = held.filter(|&root| Self::is_mapped(machine, root)) {
             let (agent, at) = self.agents[slot].reap.scan;
             if (agent as usize) < AGENTS {
-                self.agents[slot].reap.scan = self.unmap_void(machine, node, agent.max(1), at, true).unwrap_or((AGENTS as u16, 0));
-            } else if self.ask_all(machine, slot, Request::Sweep { root: node, whole: true })? {
-                debug_assert!(!Self::is_mapped(machine, node), "every core has removed its mappings");
-                self.agents[slot].reap.scan = (0, 0);
-                self.agents[slot].reap.core = 0;
+                self.agents[slot].reap.scan = self.unmap_void(machine, root, agent.max(1), at, is_root).unwrap_or((AGENTS as u16, 0));
+                return Some(false);
             }
-            return Some(false);
+            if !self.ask_all(machine, slot, Request::Sweep { root, whole: is_root })? {
+                return Some(false);
+            }
+            debug_assert!(!is_root || !Self::is_mapped(machine, root), "every core has removed its mappings");
         }
         self.agents[slot].reap.scan = (0, 0);
         self.agents[slot].reap.core = 0;
@@ -293,6 +316,16 @@ impl<M: Machine> Core<M> {
         }
     }
 
+    /// The lines that were bound to an agent are free, and off.
+    fn unbind(&mut self, machine: &mut M, id: AgentId) {
+        for (line, binding) in (0..).zip(&mut self.bindings) {
+            if binding.agent == id {
+                binding.agent = AgentId::KERNEL;
+                machine.line(line, false);
+            }
+        }
+    }
+
     /// The agent is new again: it keeps id, pool, mailbox, name and supervisor.
     fn reborn(&mut self, machine: &mut M, slot: u16, now: u64) {
         self.unlist(slot);
@@ -302,16 +335,14 @@ impl<M: Machine> Core<M> {
         for pool in made {
             own.give(core::mem::replace(pool, Pool::NONE).quota);
         }
-        agent.operations = [Operation::FREE; aios_abi::limits::PQC_OPERATIONS];
         agent.handler = Handler::default();
         agent.notifications = 0;
         agent.node_hint = 0;
         agent.debit = AgentId::KERNEL;
         agent.takes_caps = 0;
         agent.state = State::New;
-        for binding in self.bindings.iter_mut().filter(|binding| binding.agent == agent.id) {
-            binding.agent = AgentId::KERNEL;
-        }
+        let id = agent.id;
+        self.unbind(machine, id);
         if self.furnish(machine, slot, 0).is_err() {
             // Its own pool can't pay for a new start: that is the end of it.
             self.condemn(slot, now);
@@ -324,9 +355,7 @@ impl<M: Machine> Core<M> {
         let agent = &self.agents[slot];
         let (id, watchers, parent, payer, quota) = (agent.id, agent.watchers, agent.parent, agent.payer as usize, agent.pools[0].quota);
         self.counters.gone_ns += self.sched.remove(&mut self.agents, slot);
-        for binding in self.bindings.iter_mut().filter(|binding| binding.agent == id) {
-            binding.agent = AgentId::KERNEL;
-        }
+        self.unbind(machine, id);
         machine.forget(slot);
         if let Some(page) = self.agents.0[slot as usize].take() {
             machine.release(page);

@@ -475,7 +475,7 @@ impl<M: Machine> Core<M> {
             }
             Request::Watch { to, watcher, bits } => {
                 let to = find(self, machine, to)?;
-                self.add_watcher(to, watcher, bits).map_err(Status::Failed)?;
+                self.add_watcher(machine, to, watcher, bits).map_err(Status::Failed)?;
             }
             Request::Grant { to, slot, wanted } => {
                 let to = find(self, machine, to)?;

@@ -8,11 +8,12 @@
 //! | 3     | badge, bits or index                                                                 |
 //! | 4     | expiry, ns                                                                           |
 //! | 5     | derivation node                                                                      |
-//! | 6     | root of its tree                                                                     |
+//! | 6     | root of its tree (low 32), revocations of that node so far (high 32)                 |
 //! | 7     | token id, unique for one boot                                                        |
 //! | 8–11  | HMAC-SHA-256 (RFC 2104, FIPS 180-4) over words 0–7, under a key that never leaves the kernel |
 //!
-//! A token makes no capability by itself: admitting it derives one below the node that it names, so it is void as soon as that is revoked.
+//! A token makes no capability by itself: admitting it derives one below the node that it names. It is void as soon as that is revoked, and as soon as
+//! what was derived from that is: a token counts as derived when it was made.
 
 use aios_abi::Error;
 use aios_abi::call::TOKEN_SIZE;
@@ -74,6 +75,7 @@ impl<M: Machine> Core<M> {
         let (_, source) = self.any_capability(machine, me, self.arg(me, 9), Rights::GRANT, now)?;
         let slot = Self::narrow(&source, self.arg(me, 1), self.arg(me, 2), now)?;
         let key = self.key.ok_or(Error::NotSeeded)?;
+        let epoch = cap::live(machine, slot.node).ok_or(Error::Revoked)?.epoch();
         let mut words = [0; WORDS];
         words[0] = VERSION | (slot.kind as u64) << 16 | (slot.rights.0 as u64) << 32;
         words[1] = self.arg(me, 0);
@@ -81,7 +83,7 @@ impl<M: Machine> Core<M> {
         words[3] = slot.word;
         words[4] = slot.expiry;
         words[5] = slot.node.word();
-        words[6] = slot.root as u64;
+        words[6] = slot.root as u64 | (epoch as u64) << 32;
         words[7] = machine.stamp();
         let tag = seal(&key, &words).finalize().into_bytes();
         for (word, chunk) in words[SEALED_WORDS..].iter_mut().zip(tag.chunks_exact(8)) {
@@ -107,7 +109,8 @@ impl<M: Machine> Core<M> {
             return Err(Error::Expired);
         }
         let (node, root) = (NodeId::from_word(words[5]), words[6] as u32);
-        if !cap::is_valid(machine, node, root) {
+        let epoch = cap::live(machine, node).map(cap::Node::epoch);
+        if epoch != Some((words[6] >> 32) as u32) || !cap::is_valid(machine, node, root) {
             return Err(Error::Revoked);
         }
         let rights = Rights((words[0] >> 32) as u32);

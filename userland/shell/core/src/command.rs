@@ -278,7 +278,13 @@ pub const COMMANDS: &[Command] = &[
         arguments: &[agent("whose"), Argument { name: "slot", kind: Kind::Slot, count: Count::One, help: "which, as `caps` shows it" }],
         flags: &[],
     },
-    report("uptime", "show how long the system has been up", &[]),
+    Command {
+        name: "uptime",
+        summary: "show how long the system has been up",
+        details: &[],
+        arguments: &[],
+        flags: &[JSON, Flag { long: "boot", short: None, value: None, help: "show when the first prompt was reached, from the reset on" }],
+    },
     Command {
         name: "selftest",
         summary: "check the running system",

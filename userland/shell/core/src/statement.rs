@@ -53,7 +53,7 @@ pub enum Statement {
     /// `revoke`
     Revoke { agent: AgentRef, slot: SlotRef },
     /// `uptime`
-    Uptime { json: bool },
+    Uptime { json: bool, boot: bool },
     /// `selftest`; no test = all.
     SelfTest { tests: Vec<String> },
     /// `shutdown`
@@ -121,7 +121,7 @@ impl Statement {
                 Some(Value::Slot(slot)) => Statement::Revoke { agent: agent(a)?, slot },
                 _ => return None,
             },
-            "uptime" => Statement::Uptime { json },
+            "uptime" => Statement::Uptime { json, boot: a.has("boot") },
             "selftest" => Statement::SelfTest { tests: texts(a, "test") },
             "shutdown" => Statement::Shutdown,
             "reboot" => Statement::Reboot,

@@ -83,7 +83,7 @@ fn state(agent: &AgentRecord) -> Cell {
         AgentState::Ready => Tone::Good,
         AgentState::Faulted => Tone::Bad,
         AgentState::New | AgentState::Dying => Tone::Warning,
-        AgentState::Receiving | AgentState::Calling | AgentState::AwaitingReply => Tone::Quiet,
+        AgentState::Receiving | AgentState::Calling | AgentState::AwaitingReply | AgentState::Remote => Tone::Quiet,
     };
     Cell::State(state.name().into(), tone)
 }

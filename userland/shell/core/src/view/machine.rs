@@ -23,7 +23,8 @@ pub struct Memory {
     pub total: u64,
     /// Sum of the rows, pages.
     pub sum: u64,
-    /// Pages promised to pools that are still free, and how many agents there are.
+    /// Free pages, those of them that are promised to pools, and how many agents there are.
+    free: u64,
     promised: u64,
     agents: u64,
 }
@@ -52,13 +53,27 @@ pub fn mem(record: &MemoryRecord) -> Memory {
             Cell::Permille(permille(pages, record.total)),
         ]);
     }
-    Memory { table, total: record.total, sum, promised: record.promised, agents: record.agents }
+    Memory { table, total: record.total, sum, free: record.free, promised: record.promised, agents: record.agents }
 }
 
 impl Memory {
     /// Whether the rows sum to the RAM.
     pub fn is_balanced(&self) -> bool {
         self.sum == self.total
+    }
+
+    /// All of it as a JSON object, sizes in bytes. One line.
+    pub fn json(&self) -> String {
+        let bytes = |pages: u64| pages.saturating_mul(PAGE_SIZE as u64);
+        format!(
+            r#"{{"total_bytes":{},"used_bytes":{},"free_bytes":{},"promised_bytes":{},"agents":{},"uses":{}}}"#,
+            bytes(self.total),
+            bytes(self.total.saturating_sub(self.free)),
+            bytes(self.free),
+            bytes(self.promised),
+            self.agents,
+            self.table.json(),
+        )
     }
 
     /// The last lines of `mem`. Lines end with `\n`.
