@@ -70,7 +70,9 @@ pub trait Machine: Memory + Sized {
     fn node(&self, index: u32) -> Option<&Node>;
     /// Adds a page of fresh nodes; answers the page's number: its nodes are `number * NODES_PER_PAGE`….
     fn add_nodes(&mut self) -> Option<u32>;
-    /// Takes a page of nodes away once no core can look at it any more.
+    /// Lets no core find the nodes of a page any more. One that has found them before may still look.
+    fn hide_nodes(&mut self, number: u32);
+    /// Takes a hidden page of nodes away. Every core has been through its kernel's end since it was hidden.
     fn remove_nodes(&mut self, number: u32);
     /// A number that was never returned before on this machine, and never zero.
     fn stamp(&mut self) -> u64;

@@ -221,6 +221,10 @@ impl Machine for Hardware {
         self.nodes.add()
     }
 
+    fn hide_nodes(&mut self, number: u32) {
+        self.nodes.hide(number);
+    }
+
     fn remove_nodes(&mut self, number: u32) {
         self.nodes.remove(number);
     }

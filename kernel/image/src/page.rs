@@ -105,14 +105,18 @@ impl Nodes {
         Some(number as u32)
     }
 
-    /// Takes a page of nodes away. No core looks at it any more.
+    /// Lets no core find a page of nodes any more: its address stays, marked.
+    pub fn hide(&self, number: u32) {
+        if let Some(place) = self.pages.get(number as usize) {
+            place.fetch_or(LINK, Ordering::AcqRel);
+        }
+    }
+
+    /// Takes a hidden page of nodes away. No core looks at it any more.
     pub fn remove(&self, number: u32) {
         let Some(place) = self.pages.get(number as usize) else { return };
         let mut free = FREE.lock();
-        let entry = place.load(Ordering::Relaxed);
-        if entry & LINK != 0 {
-            return;
-        }
+        let entry = place.load(Ordering::Relaxed) & !LINK;
         place.store(*free << 1 | LINK, Ordering::Release);
         *free = number as usize;
         if let Some(page) = NonNull::new(core::ptr::with_exposed_provenance_mut::<NodePage>(entry)) {

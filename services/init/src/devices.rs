@@ -136,10 +136,7 @@ mod tests {
     fn devices_are_found_in_the_tree() {
         let (console, missing) = Device::find(0, &Named::Console, TREE);
         assert_eq!(missing, None);
-        assert_eq!(
-            console.info(),
-            Some(DeviceInfo { kind: DeviceKind::Pl011, reg_shift: 0, reg_width: 4, regions: 1, interrupts: 1 })
-        );
+        assert_eq!(console.info(), Some(DeviceInfo { kind: DeviceKind::Pl011, reg_shift: 0, reg_width: 4, regions: 1, interrupts: 1 }));
         let region = Region { address: 0x900_0000, offset: 0, size: 0x1000 };
         assert_eq!(console.region(0), Some((Pages { first: 0x9000, count: 1 }, region)));
         assert_eq!((console.region(1), console.interrupt(0), console.interrupt(1)), (None, Some(33), None));

@@ -152,7 +152,13 @@ mod tests {
         assert_eq!(kernel.slots_made(), 4);
         assert_eq!(grants.take_away(3, |_| true), None);
         let mut asked = Vec::new();
-        assert_eq!(grants.take_away(1, |kept| { asked.push(kept); true }), Some(Ok(())));
+        assert_eq!(
+            grants.take_away(1, |kept| {
+                asked.push(kept);
+                true
+            }),
+            Some(Ok(()))
+        );
         assert_eq!(asked.len(), 1);
         assert_eq!(observe(&mut grants, 1), Err(Refusal::Revoked));
         assert_eq!(grants.take_away(1, |_| true), None);

@@ -218,7 +218,10 @@ mod tests {
         let file = elf::program(elf::SEGMENTS);
         let layout = Layout::of(&entry(&file), 100).unwrap();
         let [text, rodata, data, bss] = layout.pieces[..] else { panic!("{:?}", layout.pieces) };
-        assert_eq!((text.address, text.pages, text.access, text.content), (0x40_0000, 2, Access::ReadExecute, Content::Bundle { first: 6 }));
+        assert_eq!(
+            (text.address, text.pages, text.access, text.content),
+            (0x40_0000, 2, Access::ReadExecute, Content::Bundle { first: 6 })
+        );
         assert_eq!((rodata.address, rodata.access, rodata.content), (0x40_2000, Access::Read, Content::Bundle { first: 8 }));
         assert_eq!((data.address, data.pages, data.access), (0x40_3000, 32, Access::ReadWrite));
         let Content::Own { offset: 0x10, data: bytes } = data.content else { panic!("{data:?}") };

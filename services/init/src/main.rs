@@ -57,8 +57,7 @@ use aios_service::{Config, Service, buffer_size};
 use alloc::boxed::Box;
 
 /// Bytes of the longest packet of init's interfaces.
-const BUFFER: usize =
-    buffer_size(&[aios_proto::names::MAX_PACKET, aios_proto::supervisor::MAX_PACKET, aios_proto::lifecycle::MAX_PACKET]);
+const BUFFER: usize = buffer_size(&[aios_proto::names::MAX_PACKET, aios_proto::supervisor::MAX_PACKET, aios_proto::lifecycle::MAX_PACKET]);
 const CONFIG: Config = Config { take_caps: aios_proto::lifecycle::MAX_CAPS, pending_ns: u64::MAX, watch_bits: 0 };
 
 aios_rt::entry!(run);

@@ -50,7 +50,14 @@ impl Init<'_> {
     }
 
     /// A special capability, if the asker's entry lists it.
-    fn special<C: slot::Capability>(&mut self, caller: &Caller, special: Special, index: u16, right: Rights, key: Key) -> Result<Granted, Failure> {
+    fn special<C: slot::Capability>(
+        &mut self,
+        caller: &Caller,
+        special: Special,
+        index: u16,
+        right: Rights,
+        key: Key,
+    ) -> Result<Granted, Failure> {
         let (badge, asker) = self.who(caller)?;
         if !self.entry(badge.entry.into()).is_some_and(|entry| entry.special.has(special)) {
             return Err(Error::NotListed.into());
@@ -106,9 +113,9 @@ impl Server for Init<'_> {
         let source: slot::Device = Slot::first(SLOT_DEVICES).cast();
         let memory = Rights::READ.or(Rights::WRITE);
         let key = Key::Registers(number, index as usize);
-        let given = self.grants.give(holder(badge, asker).word(), key, memory, |rights| {
-            derive_part(source, rights, Expiry::NONE, pages.first, pages.count)
-        })?;
+        let given = self
+            .grants
+            .give(holder(badge, asker).word(), key, memory, |rights| derive_part(source, rights, Expiry::NONE, pages.first, pages.count))?;
         Ok((Grant::Copy(given), region))
     }
 
@@ -118,9 +125,9 @@ impl Server for Init<'_> {
         let (badge, asker) = self.who(caller)?;
         let source: slot::Irq = Slot::first(SLOT_IRQS).cast();
         let key = Key::Interrupt(number, index as usize);
-        let given = self.grants.give(holder(badge, asker).word(), key, Rights::BIND, |rights| {
-            derive_part(source, rights, Expiry::NONE, line.into(), 1)
-        })?;
+        let given = self
+            .grants
+            .give(holder(badge, asker).word(), key, Rights::BIND, |rights| derive_part(source, rights, Expiry::NONE, line.into(), 1))?;
         Ok((Grant::Copy(given), line))
     }
 

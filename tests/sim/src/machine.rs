@@ -31,6 +31,7 @@ pub struct Sim {
     /// Pages that hold objects of the core, which live outside of `pages`.
     pub objects: u64,
     nodes: Vec<Option<Box<NodePage>>>,
+    hidden: Vec<bool>,
     stamps: u64,
     generations: Vec<u32>,
     claimed: Vec<bool>,
@@ -193,7 +194,8 @@ impl Machine for Sim {
     }
 
     fn node(&self, index: u32) -> Option<&Node> {
-        let page = self.nodes.get(index as usize / NODES_PER_PAGE)?.as_deref()?;
+        let number = index as usize / NODES_PER_PAGE;
+        let page = self.nodes.get(number)?.as_deref().filter(|_| !self.hidden[number])?;
         Some(&page.0[index as usize % NODES_PER_PAGE])
     }
 
@@ -204,12 +206,18 @@ impl Machine for Sim {
         let number = self.nodes.iter().position(Option::is_none).unwrap_or(self.nodes.len());
         if number == self.nodes.len() {
             self.nodes.push(None);
+            self.hidden.push(false);
         }
         self.nodes[number] = Some(Box::new(NodePage::EMPTY));
         Some(number as u32)
     }
 
+    fn hide_nodes(&mut self, number: u32) {
+        self.hidden[number as usize] = true;
+    }
+
     fn remove_nodes(&mut self, number: u32) {
+        assert!(std::mem::take(&mut self.hidden[number as usize]), "nodes are hidden before they are removed");
         assert!(self.nodes[number as usize].take().is_some(), "nodes removed twice");
         self.left += 1;
     }

@@ -27,8 +27,10 @@ const OPERATIONS: u8 = 5;
 const REVOCATION: u8 = 6;
 const SLOTS: u8 = 7;
 const NODES: u8 = 8;
-const SPACE: u8 = 9;
-const MAIL: u8 = 10;
+const QUIET: u8 = 9;
+const NODE_PAGES_BACK: u8 = 10;
+const SPACE: u8 = 11;
+const MAIL: u8 = 12;
 
 impl<M: Machine> Core<M> {
     /// Ends an agent: it doesn't run again, and the reaper takes it apart.
@@ -142,6 +144,12 @@ impl<M: Machine> Core<M> {
                 Some(done) => done,
                 None => return false,
             },
+            // A core that looked a node up before its page was hidden is through with it when it answers.
+            QUIET => match self.ask_all(machine, slot, Request::Pass) {
+                Some(all) => all,
+                None => return false,
+            },
+            NODE_PAGES_BACK => self.reap_node_pages(machine, slot),
             SPACE => self.reap_space(machine, slot),
             MAIL => restart || self.reap_mail(machine, slot, now),
             _ => {
@@ -252,13 +260,22 @@ impl<M: Machine> Core<M> {
         let next = index + 1;
         self.agents[slot].reap.index = next;
         if next.is_multiple_of(per_page) {
-            machine.remove_nodes(number);
-            let agent = &mut self.agents[slot];
-            agent.node_pages[page] = 0;
-            agent.pools[0].give(1);
-            self.ledger.objects = self.ledger.objects.wrapping_sub(1);
+            machine.hide_nodes(number);
         }
         Some(false)
+    }
+
+    /// The pages of hidden nodes go back.
+    fn reap_node_pages(&mut self, machine: &mut M, slot: u16) -> bool {
+        let agent = &mut self.agents[slot];
+        for page in &mut agent.node_pages {
+            if let Some(number) = core::mem::take(page).checked_sub(1) {
+                machine.remove_nodes(number);
+                agent.pools[0].give(1);
+                self.ledger.objects = self.ledger.objects.wrapping_sub(1);
+            }
+        }
+        true
     }
 
     fn reap_space(&mut self, machine: &mut M, slot: u16) -> bool {

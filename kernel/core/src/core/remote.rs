@@ -168,6 +168,8 @@ pub enum Request {
         /// What those hear that wait for it.
         error: Error,
     },
+    /// Nothing: the answer says that the core has been through its kernel's end since.
+    Pass,
     /// Remove mappings of a tree: of void capabilities, or all.
     Sweep {
         /// Root of the tree.
@@ -489,6 +491,7 @@ impl<M: Machine> Core<M> {
             Request::Inspect { table, cursor, subject } => {
                 *values = self.one_record(machine, table, cursor, subject, now).map_err(Status::Failed)?;
             }
+            Request::Pass => {}
             Request::Depart { .. } | Request::Sweep { .. } => {
                 let place = self.jobs.iter_mut().find(|job| job.is_none()).ok_or(Status::Again)?;
                 *place = Some(Job { core, from, request, agent: 1, slot: 1 });

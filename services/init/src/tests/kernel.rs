@@ -204,16 +204,22 @@ impl State {
         self.revoked.contains(&cap.parent)
     }
 
-    fn cap(&self, handle: u64, kind: Kind, rights: Rights) -> Result<Cap, Error> {
+    /// What a slot of init's holds, valid or not.
+    fn held(&self, handle: u64) -> Result<Cap, Error> {
         let handle = SlotHandle(handle as u32);
-        let (_, cap) = self.slots.get(&handle.index()).filter(|(generation, _)| *generation == handle.generation()).ok_or(Error::NoCapability)?;
+        let slot = self.slots.get(&handle.index()).filter(|(generation, _)| *generation == handle.generation());
+        slot.map(|(_, cap)| *cap).ok_or(Error::NoCapability)
+    }
+
+    fn cap(&self, handle: u64, kind: Kind, rights: Rights) -> Result<Cap, Error> {
+        let cap = self.held(handle)?;
         if kind != Kind::Empty && cap.kind != kind {
             return Err(Error::WrongKind);
         }
-        if self.is_void(cap) {
+        if self.is_void(&cap) {
             return Err(Error::Revoked);
         }
-        if cap.rights.contains(rights) { Ok(*cap) } else { Err(Error::MissingRight) }
+        if cap.rights.contains(rights) { Ok(cap) } else { Err(Error::MissingRight) }
     }
 
     fn kill(&mut self, id: u64) {
@@ -233,7 +239,9 @@ impl State {
             0 => INIT.0,
             handle => self.cap(handle, Kind::Agent, Rights::CONTROL)?.object,
         };
-        let is_current = |(id, incarnation): &(u64, u32)| *id == INIT.0 || self.agents[id].incarnation == *incarnation && self.agents[id].doing != Doing::Gone;
+        let is_current = |(id, incarnation): &(u64, u32)| {
+            *id == INIT.0 || self.agents[id].incarnation == *incarnation && self.agents[id].doing != Doing::Gone
+        };
         if cap.mapped.as_ref().is_some_and(is_current) {
             return Err(Error::Busy);
         }
@@ -271,7 +279,8 @@ impl State {
                 let pool = self.cap(regs.x9, Kind::Pool, Rights::SPEND)?.object;
                 *self.pages.entry(pool).or_default() += x[0] as i64;
                 let node = self.node();
-                regs.x[0] = self.put(Cap { kind: Kind::Frame, rights: Rights::ALL, object: pool, word: x[0], node, parent: 0, mapped: None });
+                regs.x[0] =
+                    self.put(Cap { kind: Kind::Frame, rights: Rights::ALL, object: pool, word: x[0], node, parent: 0, mapped: None });
             }
             Call::CapDerive => {
                 let cap = self.cap(regs.x9, Kind::Empty, Rights::DERIVE)?;
@@ -288,8 +297,15 @@ impl State {
                 let cap = self.cap(regs.x9, Kind::Agent, Rights::MINT)?;
                 let node = self.node();
                 let kind = if x[3] == 0 { Kind::Service } else { Kind::Notification };
-                regs.x[0] =
-                    self.put(Cap { kind, rights: Rights(x[1] as u32), object: cap.object, word: x[0], node, parent: cap.node, mapped: None });
+                regs.x[0] = self.put(Cap {
+                    kind,
+                    rights: Rights(x[1] as u32),
+                    object: cap.object,
+                    word: x[0],
+                    node,
+                    parent: cap.node,
+                    mapped: None,
+                });
             }
             Call::CapGrant => {
                 let target = self.cap(regs.x9, Kind::Agent, Rights::CONTROL)?.object;
@@ -303,7 +319,7 @@ impl State {
                 regs.x[0] = SlotHandle::new(x[4] as u16, 1).0.into();
             }
             Call::CapDrop => {
-                let cap = self.cap(regs.x9, Kind::Empty, Rights::NONE).or_else(|error| if error == Error::Revoked { Ok(None) } else { Err(error) }.map(|cap: Option<Cap>| cap.unwrap_or(Cap { kind: Kind::Empty, rights: Rights::NONE, object: 0, word: 0, node: 0, parent: 0, mapped: None })))?;
+                let cap = self.held(regs.x9)?;
                 self.slots.remove(&SlotHandle(regs.x9 as u32).index());
                 if cap.kind == Kind::Frame && cap.parent == 0 {
                     *self.pages.entry(cap.object).or_default() -= cap.word as i64;

@@ -1,0 +1,287 @@
+//! Start, death, restart, end.
+
+use std::format;
+use std::vec::Vec;
+
+use aios_abi::Error;
+use aios_abi::message::FaultCause;
+use aios_abi::rights::{Kind, Rights};
+use aios_abi::sentinel::{PREFIX, SUFFIX};
+use aios_proto::supervisor::{Breaker, Client, Error as Refused, Reason, State};
+use aios_proto::types::ErrorCode;
+use aios_proto::{Error as CallError, Text};
+use aios_service::Event;
+
+use super::MANIFEST;
+use super::kernel::Doing;
+use super::machine::{MS, Machine};
+use crate::boot::{Boot, BootError};
+use crate::layout::{STACK_PAGES, STACK_TOP};
+
+const FOREVER: u64 = u64::MAX;
+
+fn name<const MAX: usize>(text: &str) -> Text<'_, MAX> {
+    Text::new(text).unwrap()
+}
+
+#[test]
+fn servers_start_in_order_with_what_their_entries_list() {
+    let mut machine = Machine::boot(MANIFEST);
+    assert!(machine.kernel.is_there("uartd") && !machine.kernel.is_there("logd"), "logd waits for what it uses");
+    let (id, uartd) = machine.kernel.agent("uartd");
+    assert_eq!((uartd.doing, uartd.class, uartd.watch, uartd.supervised), (Doing::Running, Some([0, 200, 0]), 1, true));
+    let [entry, stack, number, handle, text, length] = uartd.started.unwrap();
+    assert_eq!((entry, stack, number, handle, text, length), (0x40_0000, STACK_TOP, 0, 3 << 16 | 1, 0, 0));
+    let first = uartd.slots[&3];
+    assert_eq!((first.kind, first.rights, first.word), (Kind::Service, Rights::SEND, 1 | 1 << 16));
+    assert_eq!(uartd.slots.len(), 1);
+    let stack = STACK_TOP - STACK_PAGES * 4096;
+    let memory: Vec<_> = uartd.memory.iter().map(|(&at, &(pages, access))| (at, pages, access)).collect();
+    assert_eq!(memory, [(0x40_0000, 2, 5), (0x40_2000, 1, 1), (0x40_3000, 32, 3), (0x42_3000, 2, 3), (stack, STACK_PAGES, 3)]);
+    assert_eq!(machine.kernel.state().pages[&0], 768 / 4, "the pool is all that it costs");
+
+    machine.ready("uartd");
+    let (_, logd) = machine.kernel.agent("logd");
+    assert_eq!((logd.class, logd.watch), (Some([1, 500_000, 10_000_000]), 2));
+    assert_eq!((logd.slots[&4].kind, logd.slots[&4].rights), (Kind::Console, Rights::WRITE), "its entry lists the early console");
+    let ready = format!("{PREFIX}boot;ready{SUFFIX}");
+    machine.ready("logd");
+    assert!(!machine.kernel.console().contains(&ready));
+    let (_, shell) = machine.kernel.agent("shell");
+    assert_eq!(shell.slots[&3].rights, Rights(Rights::SEND.0 | 0x7_0000));
+    machine.ready("shell");
+    assert!(machine.kernel.console().ends_with(&ready));
+    assert!(machine.kernel.console().contains("init: uartd: device acme,rocket: the device tree has none"));
+    assert!(machine.kernel.log().iter().any(|line| line == "every server is ready"), "what was said before the log was there is not lost");
+    machine.crash("uartd");
+    assert_eq!(machine.kernel.agent("uartd").0, id, "a restart keeps the id");
+}
+
+#[test]
+fn a_server_comes_back_within_its_backoff_twice_and_then_its_breaker_opens() {
+    let mut machine = Machine::up(MANIFEST);
+    let (id, _) = machine.kernel.agent("logd");
+    for backoff_ms in [100, 200] {
+        machine.crash("logd");
+        assert_eq!(machine.kernel.agent("logd").1.doing, Doing::New, "callers hear of it at once");
+        machine.sleep(backoff_ms - 1);
+        assert_eq!(machine.kernel.agent("logd").1.doing, Doing::New);
+        machine.sleep(1);
+        let (again, sim) = machine.kernel.agent("logd");
+        assert_eq!((again, sim.doing, sim.memory.len()), (id, Doing::Running, 5));
+        machine.ready("logd");
+        assert_eq!(machine.kernel.state().pages[&0], 768 / 4 + 512 / 4 + 2048 / 4, "a restart needs no new memory");
+    }
+    machine.crash("logd");
+    assert!(!machine.kernel.is_there("logd"), "nobody waits for a server that doesn't come back");
+    assert_eq!(machine.kernel.state().pages[&0], 768 / 4 + 2048 / 4);
+    assert!(machine.kernel.console().contains("circuit breaker opens for 30 s"), "without the log the console takes it");
+    {
+        let mut shell = Client::new(machine.speak("shell"));
+        let page = shell.services(0, FOREVER).unwrap();
+        let logd = &page.services[1];
+        assert_eq!((page.total, logd.name.as_str(), logd.offers.as_str()), (3, "logd", "/svc/log /svc/history"));
+        assert_eq!((logd.state, logd.breaker, logd.agent, logd.restarts, logd.deaths), (State::Open, Breaker::Open, 0, 2, 3));
+        assert_eq!((logd.last_reason, logd.until), (Reason::Faulted(1), Some(30_300 * MS)));
+    }
+    machine.sleep(29_999);
+    assert!(!machine.kernel.is_there("logd"));
+    machine.sleep(1);
+    let (other, sim) = machine.kernel.agent("logd");
+    assert_eq!(sim.doing, Doing::Running);
+    assert_ne!(other, id);
+    machine.ready("logd");
+    assert!(machine.kernel.log().iter().any(|line| line.contains("death 3 within its window")));
+}
+
+#[test]
+fn an_operator_restarts_and_kills() {
+    let mut machine = Machine::up(MANIFEST);
+    let (id, before) = machine.kernel.agent("logd");
+    let mut shell = Client::new(machine.speak("shell"));
+    assert_eq!(shell.restart(name("uartd"), FOREVER), Err(CallError::Service(Refused::NotAllowed)));
+    assert_eq!(shell.restart(name("nobody"), FOREVER), Err(CallError::Service(Refused::UnknownService)));
+    shell.restart(name("logd"), FOREVER).unwrap();
+    let (again, after) = machine.kernel.agent("logd");
+    assert_eq!((again, after.doing, after.incarnation), (id, Doing::Running, before.incarnation + 1));
+    assert_ne!(after.slots[&3].word, before.slots[&3].word, "init knows the runs apart");
+    machine.ready("logd");
+
+    let mut shell = Client::new(machine.speak("shell"));
+    shell.kill(id.0, FOREVER).unwrap();
+    assert_eq!(shell.kill(99, FOREVER), Err(CallError::Service(Refused::UnknownAgent)));
+    assert_eq!(shell.kill(id.0, FOREVER), Err(CallError::Service(Refused::NotRunning)), "it waits for its restart");
+    machine.sleep(100);
+    assert_eq!(machine.kernel.agent("logd").1.doing, Doing::Running);
+}
+
+#[test]
+fn a_server_that_somebody_ends_behind_inits_back_is_made_anew() {
+    let mut machine = Machine::up(MANIFEST);
+    let (id, _) = machine.kernel.agent("uartd");
+    let bits = machine.kernel.murder(id);
+    machine.event(Event::Notification { bits });
+    machine.sleep(100);
+    let (other, sim) = machine.kernel.agent("uartd");
+    assert_eq!(sim.doing, Doing::Running);
+    assert_ne!(other, id);
+    // The bit of an agent that is there means nothing.
+    machine.event(Event::Notification { bits: u64::MAX });
+    assert_eq!(machine.kernel.agent("uartd").1.doing, Doing::Running);
+}
+
+#[test]
+fn a_restart_waits_until_the_agent_is_empty() {
+    let mut machine = Machine::up(MANIFEST);
+    machine.kernel.state().slow = true;
+    machine.crash("uartd");
+    machine.sleep(150);
+    let (id, sim) = machine.kernel.agent("uartd");
+    assert_eq!(sim.doing, Doing::Clearing);
+    machine.kernel.state().agents.get_mut(&id.0).unwrap().doing = Doing::New;
+    machine.sleep(1);
+    assert_eq!(machine.kernel.agent("uartd").1.doing, Doing::Running);
+}
+
+#[test]
+fn deaths_are_told_with_their_cause() {
+    let mut machine = Machine::up(MANIFEST);
+    let (id, _) = machine.kernel.agent("shell");
+    machine.fault(id, FaultCause::Panic, 101, "main.rs:1:1: no more");
+    machine.sleep(100);
+    machine.ready("shell");
+    machine.fault(id, FaultCause::Exit, 7, "");
+    machine.fault(aios_abi::AgentId(4711), FaultCause::Undefined, 0, "");
+    assert_eq!(machine.kernel.state().judged, [(5, 2)], "nobody else may judge it");
+    let log = machine.kernel.log();
+    assert!(log.iter().any(|line| line == "panicked: main.rs:1:1: no more") && log.iter().any(|line| line == "exited with 7"), "{log:?}");
+}
+
+#[test]
+fn what_can_not_be_started_is_tried_again_and_given_up() {
+    let mut machine = Machine::boot(MANIFEST);
+    machine.ready("uartd");
+    machine.ready("logd");
+    machine.kernel.state().refuse_spawn = Some(Error::NoMemory);
+    let (id, _) = machine.kernel.agent("shell");
+    let bits = machine.kernel.murder(id);
+    machine.event(Event::Notification { bits });
+    machine.sleep(400);
+    assert!(machine.kernel.log().iter().filter(|line| *line == "can't start: out of pool memory").count() >= 2);
+    let state = machine.service.handler.init.supervisor.status(2, machine.post.now_ns).unwrap().state;
+    assert_eq!(state.name(), "open");
+    assert_eq!(machine.kernel.state().pages[&0], 768 / 4 + 512 / 4, "nothing is left behind");
+}
+
+#[test]
+fn silence_is_a_death() {
+    let mut machine = Machine::up(MANIFEST);
+    let stop = aios_proto::Capability::from_handle(aios_abi::SlotHandle::new(60, 1));
+    aios_proto::lifecycle::Client::new(machine.speak("uartd")).ready(50 * MS, 4, stop).unwrap();
+    machine.run();
+    machine.sleep(140);
+    aios_proto::lifecycle::Client::new(machine.speak("uartd")).heartbeat().unwrap();
+    machine.run();
+    machine.sleep(149);
+    assert_eq!(machine.kernel.agent("uartd").1.incarnation, 1);
+    machine.sleep(1);
+    assert_eq!(machine.kernel.agent("uartd").1.incarnation, 2);
+}
+
+#[test]
+fn programs_run_and_are_waited_for() {
+    let mut machine = Machine::up(MANIFEST);
+    let mut shell = Client::new(machine.speak("shell"));
+    assert_eq!(shell.spawn(name("nothing"), name(""), FOREVER), Err(CallError::Service(Refused::UnknownProgram)));
+    assert_eq!(shell.spawn(name("other"), name(""), FOREVER), Err(CallError::Service(Refused::NotAllowed)));
+    let page = shell.programs(0, FOREVER).unwrap();
+    assert_eq!((page.total, page.programs.iter().map(|name| name.as_str()).collect::<Vec<_>>()), (1, Vec::from(["job"])));
+    let first = shell.spawn(name("job"), name("12 of them"), FOREVER).unwrap();
+    let second = shell.spawn(name("job"), name(""), FOREVER).unwrap();
+    let pool = 2;
+    let sim = machine.kernel.state().agents[&first].clone();
+    let [_, stack, number, _, text, length] = sim.started.unwrap();
+    assert_eq!((stack, number, text, length), (STACK_TOP - 16, 12, STACK_TOP - 16, 10));
+    assert_eq!(sim.pool, machine.kernel.state().agents[&second].pool);
+    let pages: i64 = machine.kernel.state().pages.iter().filter(|(other, _)| **other != 0).map(|(_, pages)| *pages).sum();
+    assert_eq!(pages, pool * 1024 / 4, "programs are paid from their own pool");
+
+    assert_eq!(Client::new(machine.speak("shell")).wait(first, 0), Err(CallError::Timeout), "it runs");
+    machine.run();
+    machine.fault(aios_abi::AgentId(first), FaultCause::Exit, 3, "");
+    let mut shell = Client::new(machine.speak("shell"));
+    assert_eq!(shell.wait(first, FOREVER), Ok(Reason::Exited(3)));
+    assert_eq!(shell.wait(4711, FOREVER), Err(CallError::Service(Refused::UnknownAgent)));
+    shell.kill(second, FOREVER).unwrap();
+    assert_eq!(shell.wait(second, FOREVER), Ok(Reason::Killed));
+    let third = shell.spawn(name("job"), name(""), FOREVER).unwrap();
+    let bits = machine.kernel.murder(aios_abi::AgentId(third));
+    machine.event(Event::Notification { bits });
+    assert_eq!(Client::new(machine.speak("shell")).wait(third, FOREVER), Ok(Reason::Killed));
+    let pages: i64 = machine.kernel.state().pages.iter().filter(|(other, _)| **other != 0).map(|(_, pages)| *pages).sum();
+    assert_eq!(pages, 0);
+}
+
+#[test]
+fn as_many_programs_run_as_there_is_memory_for() {
+    let mut machine = Machine::up(&MANIFEST.replace("pool_kib = 1_024", "pool_kib = 256"));
+    let mut shell = Client::new(machine.speak("shell"));
+    for _ in 0..crate::programs::RUNNING_MAX {
+        shell.spawn(name("job"), name(""), FOREVER).unwrap();
+    }
+    assert_eq!(shell.spawn(name("job"), name(""), FOREVER), Err(CallError::Service(Refused::TooManyPrograms)));
+}
+
+#[test]
+fn the_system_stops_in_the_reverse_order() {
+    let mut machine = Machine::up(MANIFEST);
+    let order: Vec<_> = ["shell", "logd", "uartd"].iter().map(|name| machine.kernel.agent(name).0).collect();
+    let mut shell = Client::new(machine.speak("shell"));
+    let program = shell.spawn(name("job"), name(""), FOREVER).unwrap();
+    shell.shutdown(FOREVER).unwrap();
+    machine.run();
+    assert_eq!(machine.kernel.state().agents[&program].doing, Doing::Gone);
+    assert_eq!(Client::new(machine.speak("shell")).spawn(name("job"), name(""), FOREVER), Err(CallError::Service(Refused::Stopping)));
+    for id in &order {
+        assert_ne!(machine.kernel.state().agents[&id.0].doing, Doing::Gone);
+        assert_eq!(machine.kernel.state().power, None);
+        if *id == order[1] {
+            // One that ends by itself; the others have to be killed after their grace time.
+            machine.fault(*id, FaultCause::Exit, 0, "");
+        } else {
+            machine.sleep(500);
+        }
+        assert_eq!(machine.kernel.state().agents[&id.0].doing, Doing::Gone);
+    }
+    assert_eq!(machine.kernel.state().power, Some(0));
+    let halt = format!("{PREFIX}halt{SUFFIX}init: the machine stays on: firmware refused\r\n");
+    assert!(machine.kernel.console().ends_with(&halt));
+}
+
+#[test]
+fn a_run_that_is_over_is_not_heard() {
+    let mut machine = Machine::up(MANIFEST);
+    let badge = machine.speak("shell").badge;
+    machine.crash("shell");
+    machine.sleep(100);
+    let mut shell = machine.speak("shell");
+    assert_ne!(shell.badge, badge);
+    shell.badge = badge;
+    let refused = Err(CallError::Refused(ErrorCode::UnknownBadge.code()));
+    assert_eq!(Client::new(shell).restart(name("logd"), FOREVER), refused);
+    let mut nobody = machine.speak("shell");
+    nobody.badge = 0;
+    assert_eq!(Client::new(nobody).restart(name("logd"), FOREVER), refused);
+}
+
+#[test]
+fn a_bundle_that_is_no_good_says_why() {
+    let _kernel = super::kernel::boot();
+    let read = |bundle: &[u8]| Boot::read(bundle, super::TREE).map(|_| ()).map_err(|error| format!("{error}"));
+    assert_eq!(read(b"nothing"), Err("bundle is cut off".into()));
+    let mut writer = aios_bundle::BundleWriter::new();
+    writer.add("init", aios_bundle::Kind::Program, Vec::from([1])).unwrap();
+    assert_eq!(read(&writer.finish().unwrap()), Err(format!("{}", BootError::NoManifest)));
+    writer.add("manifest", aios_bundle::Kind::Manifest, Vec::from([1])).unwrap();
+    assert_eq!(read(&writer.finish().unwrap()), Err("manifest is cut short".into()));
+}
