@@ -108,7 +108,7 @@ calls! {
     /// of pages (or first and number of interrupt lines) within the source (`x3` 0: all of it). Out: `x0` slot.
     CapDerive = 49;
     /// Gives a capability to another agent. In: `x9` agent slot (needs `CONTROL`), `x0` slot (needs `GRANT`), `x1` rights, `x2` expiry in ns (0: the source's),
-    /// `x3` [`Transfer`], `x4` wanted index in the target's table (0: any). Out: `x0` slot handle in the target's table.
+    /// `x3` [`Transfer`], `x4` wanted index in the target's table, below [`SLOT_ANY`] (0: any). Out: `x0` slot handle in the target's table.
     CapGrant = 50;
     /// Empties a slot. In: `x9` slot. What was derived from it stays.
     CapDrop = 51;
@@ -228,6 +228,8 @@ pub const SLOT_SELF: u16 = 1;
 pub const SLOT_POOL: u16 = 2;
 /// First index that a spawner may fill.
 pub const SLOT_FIRST: u16 = 3;
+/// First index that the kernel chooses by itself; those below are filled only by who names them.
+pub const SLOT_ANY: u16 = 16;
 
 /// What the first program, init, finds in its table beside itself and the root pool.
 pub mod init {

@@ -3,6 +3,7 @@
 //! Agent = protection domain: one address space, one thread, one capability table, one pool, one mailbox, one scheduling context, one
 //! notification word. The block and all that hangs on it move as a whole between cores, and go back as a whole at the agent's death.
 
+use aios_abi::call::SLOT_ANY;
 use aios_abi::id::{AgentId, MessageId, SlotHandle};
 use aios_abi::limits::{NODE_PAGES, PQC_OPERATIONS, SLOT_PAGES, SLOTS_PER_PAGE, WATCHERS};
 use aios_abi::message::Received;
@@ -226,7 +227,7 @@ pub struct SlotTable<M: Machine> {
 
 impl<M: Machine> SlotTable<M> {
     /// No slots.
-    pub const EMPTY: Self = Self { pages: [const { None }; SLOT_PAGES], free: 0, fresh: 1, used: 0 };
+    pub const EMPTY: Self = Self { pages: [const { None }; SLOT_PAGES], free: 0, fresh: SLOT_ANY, used: 0 };
 
     /// The slot at an index, if its page is there.
     #[inline]
@@ -258,49 +259,28 @@ impl<M: Machine> SlotTable<M> {
 
     /// Makes sure that `count` slots are free, and answers the index of the first. `pool` pays if that takes pages.
     pub fn reserve(&mut self, machine: &mut M, pool: &mut Pool, objects: &mut u64, count: u16) -> Result<u16, Error> {
-        let end = (SLOT_PAGES * SLOTS_PER_PAGE) as u16;
         let (mut listed, mut at) = (0, self.free);
         while at != 0 && listed < count {
             listed += 1;
             at = self.look(at).map_or(0, |slot| slot.object as u16);
         }
-        while listed < count {
-            let wanted = count - listed;
-            if end - self.fresh >= wanted {
-                self.back(machine, pool, objects, self.fresh)?;
-                self.back(machine, pool, objects, self.fresh + wanted - 1)?;
-                break;
-            }
-            // Pages that chosen indices left out.
-            let page = self.pages.iter().position(Option::is_none).ok_or(Error::NoSlots)?;
-            self.back(machine, pool, objects, (page * SLOTS_PER_PAGE) as u16)?;
-            listed += SLOTS_PER_PAGE as u16;
+        let wanted = count - listed;
+        if wanted != 0 {
+            self.back(machine, pool, objects, self.fresh)?;
+            self.back(machine, pool, objects, self.fresh + wanted - 1)?;
         }
         Ok(self.next_place())
     }
 
-    /// Makes sure that the slot at `index` is free, and that it is the one that [`fill`](Self::fill) takes.
+    /// Makes sure that the slot at `index`, below [`SLOT_ANY`], is free: places that the kernel never chooses by itself.
     pub fn reserve_at(&mut self, machine: &mut M, pool: &mut Pool, objects: &mut u64, index: u16) -> Result<(), Error> {
-        self.back(machine, pool, objects, index)?;
-        if index >= self.fresh || index == self.free {
-            return Ok(());
+        if index == 0 || index >= SLOT_ANY {
+            return Err(Error::BadArgument);
         }
-        let mut before = self.free;
-        while before != 0 {
-            let next = self.look(before).map_or(0, |slot| slot.object as u16);
-            if next == index {
-                let after = self.look(index).map_or(0, |slot| slot.object);
-                let first = core::mem::replace(&mut self.free, index) as u64;
-                for (place, next) in [(before, after), (index, first)] {
-                    if let Some(slot) = self.at(place) {
-                        slot.object = next;
-                    }
-                }
-                return Ok(());
-            }
-            before = next;
+        if self.look(index).is_some_and(|slot| slot.kind != Kind::Empty) {
+            return Err(Error::Busy);
         }
-        Err(Error::Busy)
+        self.back(machine, pool, objects, index)
     }
 
     /// The place that the next capability goes to.
@@ -321,15 +301,6 @@ impl<M: Machine> SlotTable<M> {
             };
             self.pages[page] = Some(fresh);
             *objects = objects.wrapping_add(1);
-            // Places before the fresh mark without memory were skipped; now they can be used.
-            let first = page * SLOTS_PER_PAGE;
-            for skipped in (first.max(1)..(first + SLOTS_PER_PAGE).min(self.fresh as usize)).rev() {
-                let next = self.free;
-                if let Some(slot) = self.at(skipped as u16) {
-                    slot.object = next as u64;
-                    self.free = skipped as u16;
-                }
-            }
         }
         Ok(())
     }
@@ -338,18 +309,8 @@ impl<M: Machine> SlotTable<M> {
     pub fn fill(&mut self, index: u16, mut slot: Slot) -> SlotHandle {
         if index == self.free {
             self.free = self.at(index).map_or(0, |slot| slot.object as u16);
-        } else {
-            // Places between the fresh mark and a chosen index become free places.
-            while self.fresh < index {
-                let skipped = self.fresh;
-                self.fresh += 1;
-                let next = self.free;
-                if let Some(slot) = self.at(skipped) {
-                    slot.object = next as u64;
-                    self.free = skipped;
-                }
-            }
-            self.fresh = self.fresh.max(index + 1);
+        } else if index == self.fresh {
+            self.fresh += 1;
         }
         let Some(place) = self.at(index) else { return SlotHandle::NONE };
         slot.generation = place.generation;
@@ -369,8 +330,10 @@ impl<M: Machine> SlotTable<M> {
         *place = Slot::EMPTY;
         if generation < u16::MAX {
             place.generation = generation + 1;
-            place.object = next as u64;
-            self.free = index;
+            if index >= SLOT_ANY {
+                place.object = next as u64;
+                self.free = index;
+            }
         } else {
             place.generation = 0;
         }

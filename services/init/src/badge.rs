@@ -19,7 +19,7 @@ impl Badge {
 
     /// The badge as the kernel has it.
     pub const fn word(self) -> u64 {
-        self.entry as u64 + 1 | (self.run as u64) << 16
+        (self.entry as u64 + 1) | ((self.run as u64) << 16)
     }
 
     /// Reads a badge; `None` if init did not make it.

@@ -134,18 +134,14 @@ impl<'a> Child<'a> {
     /// console, if it is given, in the next one. `x0` is the number that its arguments begin with, `x1` the handle of the first slot, `x2` and `x3`
     /// address and length of the arguments' text.
     pub fn start(&mut self, first: Service, rights: Rights, console: Option<Console>, arguments: &str) -> Result<()> {
-        let placed = self.memory.install(self.agent, arguments);
-        let granted = placed.and_then(|placed| {
-            let handle = cap::grant(self.agent, first, rights, Expiry::NONE, Transfer::Move, Some(SLOT_FIRST))?;
-            Ok((placed, handle))
-        });
-        let ((entry, arguments), handle) = granted.inspect_err(|_| {
+        let handle = cap::grant(self.agent, first, rights, Expiry::NONE, Transfer::Move, Some(SLOT_FIRST)).inspect_err(|_| {
             // Not given away, it would stay.
             let _ = cap::drop(first);
         })?;
         if let Some(console) = console {
             cap::grant(self.agent, console, Rights::WRITE, Expiry::NONE, Transfer::Derive, Some(SLOT_FIRST + 1))?;
         }
+        let (entry, arguments) = self.memory.install(self.agent, arguments)?;
         let words = [arguments.number, handle.0.into(), if arguments.length == 0 { 0 } else { arguments.address }, arguments.length];
         self.agent.start(entry, arguments.address, words)
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use aios_abi::limits::PAGE_SIZE;
 use aios_manifest::types::{Device as Named, Manifest};
-use aios_platform::{ConsoleKind, Interrupt, Range, console, find_compatible};
+use aios_platform::{ConsoleKind, Range, console, find_compatible};
 use aios_proto::names::{DeviceInfo, DeviceKind, Region};
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -71,14 +71,12 @@ impl Device {
     }
 
     fn read_node(&mut self, tree: &[u8]) -> Result<(), String> {
-        let wanted = [self.name.as_str()];
+        let name = self.name.clone();
+        let wanted = [name.as_str()];
         let mut devices = find_compatible(tree, &wanted).map_err(|error| alloc::format!("{error}"))?;
         let device = devices.nth(self.instance.into()).ok_or("the device tree has none")?.map_err(|error| alloc::format!("{error}"))?;
-        let intid = |interrupt: &Interrupt| interrupt.intid;
-        let interrupts = device.interrupts.iter().map(intid).collect();
-        let registers = device.registers.iter().copied().collect();
-        drop(devices);
-        (self.registers, self.interrupts) = (registers, interrupts);
+        let interrupts = device.interrupts.iter().map(|interrupt| interrupt.intid).collect();
+        (self.registers, self.interrupts) = (device.registers.to_vec(), interrupts);
         Ok(())
     }
 

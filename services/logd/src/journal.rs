@@ -112,7 +112,8 @@ impl<S: Screen> Journal<S> {
         if let Some(former) = self.readers.make_room(agent, LIMITS.cursors_per_caller, LIMITS.cursors - self.followers.len()) {
             self.ask(0, former.agent, Request::Close(former.cursor));
         }
-        let from = Start::At(start.saturating_sub(1));
+        // A number that was never given comes from a reader of this log's predecessor: it knows nothing of what is here.
+        let from = Start::At(if start > self.written + 1 { 0 } else { start.saturating_sub(1) });
         match self.ask(0, agent, Request::Open { filter, from }) {
             Reply::Opened(cursor) => Ok(Reader { agent, filter, next: start, cursor }),
             Reply::Refused(_) => Err(Error::TooManyFollowers.into()),

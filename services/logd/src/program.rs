@@ -1,7 +1,5 @@
 //! The program: the journal, the console to which it shows what is urgent, the event loop.
 
-extern crate alloc;
-
 use alloc::boxed::Box;
 
 use aios_logd::{Journal, STOP, Screen};

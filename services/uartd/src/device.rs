@@ -71,7 +71,7 @@ pub fn open(init: Init) -> Result<(AnyUart<Mmio>, Interrupt), Failure> {
     let registers = registers(Device(device.handle()), region)?;
     let uart = match info.kind {
         DeviceKind::Pl011 => AnyUart::pl011(registers),
-        DeviceKind::Dw8250 => AnyUart::dw8250(registers, Layout { shift: info.reg_shift.into(), wide: info.reg_width == 4 }),
+        DeviceKind::Dw8250 => AnyUart::dw8250(registers, Layout { shift: info.reg_shift, wide: info.reg_width == 4 }),
         other => return Err(Failure::UnknownKind(other)),
     };
     let line = Irq(line.handle());

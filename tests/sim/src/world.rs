@@ -67,8 +67,8 @@ impl World {
         (1..AGENTS as u16).filter(|&slot| self.core.agents.get(slot).is_some())
     }
 
-    /// The instruction after which `slot` runs again; if the kernel set it back to its call, it makes the call again.
-    fn rewound(&mut self, slot: u16) -> bool {
+    /// Whether the kernel set an agent that runs now back to its call, which it then has to make again.
+    pub fn rewound(&mut self, slot: u16) -> bool {
         let agent = &self.core.agents[slot];
         let made = self.calls.remove(&slot);
         made.is_some_and(|(id, incarnation, pc)| agent.id == id && agent.incarnation == incarnation && agent.registers.pc == pc)

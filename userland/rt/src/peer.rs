@@ -109,20 +109,14 @@ impl<C> Peer<C> {
 
     /// Asks it. When it was restarted meanwhile, or the capability is of no use any more, asks once again: so what is asked may be done twice,
     /// if a service ends between doing it and saying so.
-    pub fn call<R, E>(
-        &mut self,
-        mut ask: impl FnMut(&mut C) -> core::result::Result<R, Error<E>>,
-    ) -> core::result::Result<R, Failure<E>> {
+    pub fn call<R, E>(&mut self, mut ask: impl FnMut(&mut C) -> core::result::Result<R, Error<E>>) -> core::result::Result<R, Failure<E>> {
         match self.once(&mut ask) {
             Err(Failure::Call(error)) if self.lost(&error) => self.once(&mut ask),
             other => other,
         }
     }
 
-    fn once<R, E>(
-        &mut self,
-        ask: &mut impl FnMut(&mut C) -> core::result::Result<R, Error<E>>,
-    ) -> core::result::Result<R, Failure<E>> {
+    fn once<R, E>(&mut self, ask: &mut impl FnMut(&mut C) -> core::result::Result<R, Error<E>>) -> core::result::Result<R, Failure<E>> {
         let open = match self.open.take() {
             Some(open) => open,
             None => {

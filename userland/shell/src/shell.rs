@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 use aios_abi::info::Word;
 use aios_abi::limits::PAGE_SIZE;
 use aios_abi::sentinel;
+use aios_proto::console::Counters;
 use aios_rt::info::word;
 use aios_rt::peer::Init;
 use aios_rt::time::{Deadline, now};
@@ -126,6 +127,11 @@ impl Shell {
     /// Writes a command's output.
     pub fn print(&mut self, text: &str) {
         self.terminal.write(&Session::output(text));
+    }
+
+    /// What the console has done.
+    pub fn console_status(&mut self) -> Result<Counters, Fail> {
+        self.terminal.status().map_err(|failure| Fail::peer("/svc/console", failure))
     }
 
     /// How tables are shown now.

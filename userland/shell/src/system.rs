@@ -15,7 +15,7 @@ use aios_rt::service::Remote;
 use aios_rt::slot::{Agent, Observe};
 use aios_rt::time::Deadline;
 use aios_rt::{cap, info};
-use aios_shell_core::value::{AgentRef, agent_name};
+use aios_shell_core::value::AgentRef;
 use aios_shell_core::view::{ServiceRow, ServiceState};
 
 use crate::fail::{Denial, Fail};
@@ -240,6 +240,8 @@ pub const fn handle(slot: &SlotRecord) -> SlotHandle {
 
 #[cfg(test)]
 mod tests {
+    use aios_shell_core::value::agent_name;
+
     use super::*;
 
     #[test]

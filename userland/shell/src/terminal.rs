@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use aios_abi::Error as KernelError;
-use aios_proto::console::{Chunk, Client, Error, Events};
+use aios_proto::console::{Chunk, Client, Counters, Error, Events};
 use aios_proto::{Capability as _, Error as CallError};
 use aios_rt::peer::{Failure, Init, Peer, notification};
 use aios_rt::service::Remote;
@@ -18,6 +18,8 @@ pub const INPUT: u64 = 1 << 1;
 
 /// How long to wait for a console that is not there, ns.
 const PAUSE_NS: u64 = 50_000_000;
+/// How long a question that it answers at once may take, ns.
+const ANSWER_NS: u64 = 5_000_000_000;
 /// Bytes read at once.
 const READ: u32 = 256;
 
@@ -39,14 +41,14 @@ impl Terminal {
     /// Writes all of it. Waits for a console that is being restarted; without one there is nothing else to do.
     pub fn write(&mut self, bytes: &[u8]) {
         for chunk in bytes.chunks(Chunk::MAX) {
-            while !self.try_write(chunk) {
+            while !self.settled(chunk) {
                 self.pause();
             }
         }
     }
 
-    /// Whether writing again is of no use.
-    fn try_write(&mut self, chunk: &[u8]) -> bool {
+    /// Writes once. Whether that is that: done, or of no use.
+    fn settled(&mut self, chunk: &[u8]) -> bool {
         let result = self.call(|client| client.write(Chunk::truncated(chunk), Deadline::NEVER.0));
         !result.is_err_and(|failure| may_come_back(&failure))
     }
@@ -61,6 +63,11 @@ impl Terminal {
                 Err(_) => self.pause(),
             }
         }
+    }
+
+    /// What the console has done.
+    pub fn status(&mut self) -> Result<Counters, Failure<Error>> {
+        self.call(|client| client.status(Deadline::after(ANSWER_NS).0))
     }
 
     /// Waits until everything that was written is on the line.
@@ -82,10 +89,7 @@ impl Terminal {
     }
 
     /// Calls the server. A server that does not know of the subscription, because it was restarted, is told again.
-    fn call<R>(
-        &mut self,
-        mut ask: impl FnMut(&mut Client<Remote>) -> Result<R, CallError<Error>>,
-    ) -> Result<R, Failure<Error>> {
+    fn call<R>(&mut self, mut ask: impl FnMut(&mut Client<Remote>) -> Result<R, CallError<Error>>) -> Result<R, Failure<Error>> {
         let (result, incarnation) = self.peer.call(|client| {
             let result = ask(client)?;
             Ok((result, client.link.incarnation()))

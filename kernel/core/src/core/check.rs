@@ -6,6 +6,7 @@
 
 use core::fmt;
 
+use aios_abi::call::SLOT_ANY;
 use aios_abi::id::{AgentId, MessageId};
 use aios_abi::limits::{AGENTS, INFO_PAGE, NODES_PER_PAGE, PAGE_SIZE, SLOT_PAGES, SLOTS_PER_PAGE};
 use aios_abi::rights::Kind;
@@ -211,7 +212,7 @@ impl<M: Machine> Core<M> {
         for index in 0..table.end() {
             let Some(place) = table.look(index) else { continue };
             if place.kind == Kind::Empty {
-                free += (index != 0 && place.generation != 0) as u64;
+                free += (index >= SLOT_ANY && place.generation != 0) as u64;
                 continue;
             }
             used += 1;

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::string::String;
 use std::vec::Vec;
 
-use aios_abi::call::{AgentOp, SLOT_POOL, SLOT_SELF, init};
+use aios_abi::call::{AgentOp, SLOT_ANY, SLOT_POOL, SLOT_SELF, init};
 use aios_abi::info::Info;
 use aios_abi::message::SendInfo;
 use aios_abi::record::SlotRecord;
@@ -172,6 +172,13 @@ impl Kernel {
         self.state().agents.get_mut(&to.0).unwrap().slots.insert(index, cap);
     }
 
+    /// A way to tell an agent something, in init's table, as it comes with a message.
+    pub fn notification(&self, of: AgentId) -> SlotHandle {
+        let mut state = self.state();
+        let (kind, rights, node) = (Kind::Notification, Rights::SEND, state.node());
+        SlotHandle(state.put(Cap { kind, rights, object: of.0, word: u64::MAX, node, parent: 0, mapped: None }) as u32)
+    }
+
     /// Whether what an agent has in a slot still works.
     pub fn works(&self, agent: AgentId, index: u16) -> bool {
         let state = self.look();
@@ -193,7 +200,7 @@ impl State {
     }
 
     fn put(&mut self, cap: Cap) -> u64 {
-        let index = (3..).find(|index| !self.slots.contains_key(index)).unwrap();
+        let index = (SLOT_ANY..).find(|index| !self.slots.contains_key(index)).unwrap();
         let generation = self.generations.entry(index).or_default();
         *generation += 1;
         self.slots.insert(index, (*generation, cap));
@@ -257,6 +264,9 @@ impl State {
             let overlaps = sim.memory.iter().any(|(&at, &(pages, _))| at < end && address < at + pages * 4096);
             assert!(!overlaps && address >= 0x40_0000, "{address:#x} in {:x?}", sim.memory);
             sim.memory.insert(address, (cap.word, access));
+            // The other agent holds the mapping, in the first slot that is free.
+            let free = (SLOT_ANY..).find(|index| !sim.slots.contains_key(index)).unwrap();
+            sim.slots.insert(free, cap);
         }
         self.slots.get_mut(&SlotHandle(handle as u32).index()).unwrap().1.mapped = Some((target, incarnation));
         Ok(())
@@ -315,7 +325,8 @@ impl State {
                 if x[3] == 1 {
                     self.slots.remove(&SlotHandle(x[0] as u32).index());
                 }
-                self.agents.get_mut(&target).unwrap().slots.insert(x[4] as u16, Cap { rights, ..cap });
+                let taken = self.agents.get_mut(&target).unwrap().slots.insert(x[4] as u16, Cap { rights, ..cap });
+                assert!(taken.is_none(), "slot {} is taken", x[4]);
                 regs.x[0] = SlotHandle::new(x[4] as u16, 1).0.into();
             }
             Call::CapDrop => {

@@ -4,12 +4,13 @@ use std::format;
 use std::vec::Vec;
 
 use aios_abi::Error;
+use aios_abi::call::SLOT_ANY;
 use aios_abi::message::FaultCause;
 use aios_abi::rights::{Kind, Rights};
 use aios_abi::sentinel::{PREFIX, SUFFIX};
 use aios_proto::supervisor::{Breaker, Client, Error as Refused, Reason, State};
 use aios_proto::types::ErrorCode;
-use aios_proto::{Error as CallError, Text};
+use aios_proto::{Error as CallError, ServiceError, Text};
 use aios_service::Event;
 
 use super::MANIFEST;
@@ -34,7 +35,7 @@ fn servers_start_in_order_with_what_their_entries_list() {
     assert_eq!((entry, stack, number, handle, text, length), (0x40_0000, STACK_TOP, 0, 3 << 16 | 1, 0, 0));
     let first = uartd.slots[&3];
     assert_eq!((first.kind, first.rights, first.word), (Kind::Service, Rights::SEND, 1 | 1 << 16));
-    assert_eq!(uartd.slots.len(), 1);
+    assert_eq!(uartd.slots.range(..SLOT_ANY).count(), 1);
     let stack = STACK_TOP - STACK_PAGES * 4096;
     let memory: Vec<_> = uartd.memory.iter().map(|(&at, &(pages, access))| (at, pages, access)).collect();
     assert_eq!(memory, [(0x40_0000, 2, 5), (0x40_2000, 1, 1), (0x40_3000, 32, 3), (0x42_3000, 2, 3), (stack, STACK_PAGES, 3)]);
@@ -176,9 +177,7 @@ fn what_can_not_be_started_is_tried_again_and_given_up() {
 #[test]
 fn silence_is_a_death() {
     let mut machine = Machine::up(MANIFEST);
-    let stop = aios_proto::Capability::from_handle(aios_abi::SlotHandle::new(60, 1));
-    aios_proto::lifecycle::Client::new(machine.speak("uartd")).ready(50 * MS, 4, stop).unwrap();
-    machine.run();
+    machine.ready_with("uartd", 50 * MS);
     machine.sleep(140);
     aios_proto::lifecycle::Client::new(machine.speak("uartd")).heartbeat().unwrap();
     machine.run();
@@ -194,8 +193,10 @@ fn programs_run_and_are_waited_for() {
     let mut shell = Client::new(machine.speak("shell"));
     assert_eq!(shell.spawn(name("nothing"), name(""), FOREVER), Err(CallError::Service(Refused::UnknownProgram)));
     assert_eq!(shell.spawn(name("other"), name(""), FOREVER), Err(CallError::Service(Refused::NotAllowed)));
-    let page = shell.programs(0, FOREVER).unwrap();
-    assert_eq!((page.total, page.programs.iter().map(|name| name.as_str()).collect::<Vec<_>>()), (1, Vec::from(["job"])));
+    {
+        let page = shell.programs(0, FOREVER).unwrap();
+        assert_eq!((page.total, page.programs.iter().map(|name| name.as_str()).collect::<Vec<_>>()), (1, Vec::from(["job"])));
+    }
     let first = shell.spawn(name("job"), name("12 of them"), FOREVER).unwrap();
     let second = shell.spawn(name("job"), name(""), FOREVER).unwrap();
     let pool = 2;
@@ -243,6 +244,7 @@ fn the_system_stops_in_the_reverse_order() {
     assert_eq!(machine.kernel.state().agents[&program].doing, Doing::Gone);
     assert_eq!(Client::new(machine.speak("shell")).spawn(name("job"), name(""), FOREVER), Err(CallError::Service(Refused::Stopping)));
     for id in &order {
+        assert_eq!(machine.kernel.state().notified.last(), Some(&(id.0, 4)), "it is asked to stop");
         assert_ne!(machine.kernel.state().agents[&id.0].doing, Doing::Gone);
         assert_eq!(machine.kernel.state().power, None);
         if *id == order[1] {
@@ -254,6 +256,7 @@ fn the_system_stops_in_the_reverse_order() {
         assert_eq!(machine.kernel.state().agents[&id.0].doing, Doing::Gone);
     }
     assert_eq!(machine.kernel.state().power, Some(0));
+    assert_eq!(machine.kernel.slots_made(), 2, "the pool of the programs, and where faults went");
     let halt = format!("{PREFIX}halt{SUFFIX}init: the machine stays on: firmware refused\r\n");
     assert!(machine.kernel.console().ends_with(&halt));
 }

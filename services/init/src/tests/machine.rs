@@ -69,14 +69,17 @@ impl Port for Post {
         Err(Error::NoCapability.into())
     }
 
-    fn drop_capability(&mut self, _: SlotHandle) {}
+    fn drop_capability(&mut self, slot: SlotHandle) {
+        aios_rt::cap::drop(aios_rt::slot::Slot(slot)).unwrap();
+    }
 }
 
 /// The machine.
 pub struct Machine {
-    pub kernel: Kernel,
-    pub post: Post,
     pub service: Box<Service<Serving<'static>, BUFFER, { programs::WAITING_MAX }>>,
+    pub post: Post,
+    /// Last, because what is dropped before gives its capabilities back.
+    pub kernel: Kernel,
 }
 
 impl Machine {
@@ -136,9 +139,14 @@ impl Machine {
     }
 
     pub fn ready(&mut self, name: &str) {
+        self.ready_with(name, 0);
+    }
+
+    /// The same with a heartbeat.
+    pub fn ready_with(&mut self, name: &str, heartbeat_ns: u64) {
+        let stop = self.kernel.notification(self.kernel.agent(name).0);
         let mut client = aios_proto::lifecycle::Client::new(self.speak(name));
-        let stop = aios_proto::Capability::from_handle(SlotHandle::new(60, 1));
-        client.ready(0, 4, stop).unwrap();
+        client.ready(heartbeat_ns, 4, aios_proto::Capability::from_handle(stop)).unwrap();
         self.run();
     }
 

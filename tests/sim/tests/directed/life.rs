@@ -1,6 +1,6 @@
 //! Births and deaths: what a kill, a restart or a failed spawn leaves behind, and what must not outlive whom.
 
-use aios_abi::call::AgentOp;
+use aios_abi::call::{AgentOp, SLOT_ANY};
 use aios_abi::message::FaultCause;
 use aios_abi::rights::Rights;
 use aios_abi::{ABI_VERSION, AgentId, Call, Error};
@@ -236,7 +236,7 @@ fn nodes_that_come_back_are_used_again_before_a_page_is_added() {
 }
 
 #[test]
-fn a_table_that_was_filled_from_its_end_still_takes_all_it_can_hold() {
+fn a_table_has_places_that_a_giver_names_and_places_that_the_kernel_chooses() {
     let mut world = World::new(9000);
     let init = world.init;
     let (handle, id) = world.spawn(init, 2000, 1);
@@ -245,22 +245,24 @@ fn a_table_that_was_filled_from_its_end_still_takes_all_it_can_hold() {
         world.call(init, Call::CapGrant, &[(9, handle), (0, source), (1, 1), (2, 0), (3, 0), (4, index)]).map(|x| x[0])
     };
     world.checking = false;
-    at(&mut world, 4095).expect("the last place");
-    assert_eq!(at(&mut world, 4095), Err(Error::Busy));
-    assert_eq!(at(&mut world, 4096), Err(Error::NoSlots));
-    let place = at(&mut world, 20).expect("a free place in the middle");
-    assert_eq!(place >> 16, 20);
-    assert_eq!(at(&mut world, 20), Err(Error::Busy));
+    for named in [3, 15, 7] {
+        assert_eq!(at(&mut world, named).map(|handle| handle >> 16), Ok(named));
+        assert_eq!(at(&mut world, named), Err(Error::Busy));
+    }
+    for index in [SLOT_ANY as u64, 4095, 4096, 65_535, 65_536] {
+        assert_eq!(at(&mut world, index), Err(Error::BadArgument), "{index}");
+    }
     let mut count = 0;
     let error = loop {
         match at(&mut world, 0) {
-            Ok(_) => count += 1,
+            Ok(handle) => assert!(handle >> 16 >= SLOT_ANY as u64),
             Err(error) => break error,
         }
+        count += 1;
     };
-    assert_eq!((count, error), (4096 - 1 - 2 - 2, Error::NoSlots), "all but index 0 and those in use");
+    assert_eq!((count, error), (4096 - SLOT_ANY, Error::NoSlots));
     world.check();
-    assert_eq!(world.core.agents[id.slot()].slots.used, 4095);
+    assert_eq!(world.core.agents[id.slot()].slots.used, count + 2 + 3);
 }
 
 #[test]
@@ -278,7 +280,7 @@ fn a_message_with_four_capabilities_fits_into_any_four_free_places() {
     while let Ok(x) = world.call(init, Call::CapGrant, &[(9, peer.handle), (0, source), (1, 1), (2, 0), (3, 0), (4, 0)]) {
         given.push(x[0]);
     }
-    assert_eq!(world.core.agents[peer.slot].slots.used, 4095);
+    let used = world.core.agents[peer.slot].slots.used;
     for handle in given.iter().step_by(1000).take(4) {
         world.call(peer.slot, Call::CapDrop, &[(9, *handle)]).expect("dropped");
     }
@@ -286,7 +288,7 @@ fn a_message_with_four_capabilities_fits_into_any_four_free_places() {
     world.begin(peer.slot, Call::IpcRecv, &[(10, take(4)), (12, FOREVER)]);
     let args = [(9, service), (10, carry(4, false)), (7, four[0] | four[1] << 32), (6, four[2] | four[3] << 32)];
     world.call(init, Call::IpcSend, &args).expect("all four places are found");
-    assert_eq!(world.core.agents[peer.slot].slots.used, 4095);
+    assert_eq!(world.core.agents[peer.slot].slots.used, used);
     world.check();
 }
 

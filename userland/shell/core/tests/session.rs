@@ -45,7 +45,7 @@ fn and_then_waits_for_success() {
     let mut session = started();
     session.feed(b"ps && mem; uptime\r", &NoNames);
     let (_, run) = seen(&session.finish(status::NO_CAPABILITY, &NoNames));
-    assert_eq!(run, [Statement::Uptime { json: false }]);
+    assert_eq!(run, [Statement::Uptime { json: false, boot: false }]);
 }
 
 #[test]

@@ -35,11 +35,16 @@ pub fn log(shell: &mut Shell, follow: bool, lines: u64, level: Level, agent: Opt
     let wanted = Filter { level: level_of(level), agent: agent.map(|agent| agent.0) };
     // Names are worth having, and can be done without.
     let agents = shell.system.agents().unwrap_or_default();
-    let (tail, mut next) = tail(shell, wanted, usize::try_from(lines).unwrap_or(usize::MAX), &agents)?;
+    let (tail, next) = tail(shell, wanted, usize::try_from(lines).unwrap_or(usize::MAX), &agents)?;
     show(shell, tail);
-    while follow {
+    if follow { follow_on(shell, next, wanted, &agents) } else { Ok(()) }
+}
+
+/// Shows what comes, until Ctrl-C.
+fn follow_on(shell: &mut Shell, mut next: u64, wanted: Filter, agents: &[AgentRecord]) -> Result<(), Fail> {
+    loop {
         shell.check_interrupt()?;
-        match ask(shell, next, wanted, true, &agents) {
+        match ask(shell, next, wanted, true, agents) {
             Ok(read) => {
                 show(shell, read.lines);
                 next = read.next;
@@ -48,7 +53,6 @@ pub fn log(shell: &mut Shell, follow: bool, lines: u64, level: Level, agent: Opt
             Err(failure) => return Err(log_failed(failure)),
         }
     }
-    Ok(())
 }
 
 /// The last records that the log has, and where to go on.
@@ -74,11 +78,8 @@ fn ask(
     agents: &[AgentRecord],
 ) -> Result<Read, Failure<aios_proto::log::Error>> {
     shell.system.log(|client| {
-        let batch = if follow {
-            client.follow(start, wanted, Deadline::after(LOOK_NS).0)?
-        } else {
-            client.read(start, wanted, deadline())?
-        };
+        let batch =
+            if follow { client.follow(start, wanted, Deadline::after(LOOK_NS).0)? } else { client.read(start, wanted, deadline())? };
         let mut lost = batch.lost;
         let lines = batch.entries.iter().map(|entry| (record(entry, agents), core::mem::take(&mut lost))).collect();
         Ok(Read { lines, next: batch.next })

@@ -4,6 +4,8 @@ mod control;
 mod journal;
 mod look;
 
+pub use control::start;
+
 use alloc::format;
 
 use aios_shell_core::{Statement, Table};
