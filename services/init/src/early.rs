@@ -13,13 +13,9 @@ pub fn console() -> Console {
 }
 
 /// Writes a mark for programs that drive the console.
-pub fn mark(word: &str, argument: Option<&str>) {
-    let mut to = Writer(console());
+pub fn mark(word: &str, argument: &str) {
     // There is nobody to tell that the console doesn't work.
-    let _ = match argument {
-        Some(argument) => write!(to, "{PREFIX}{word};{argument}{SUFFIX}"),
-        None => write!(to, "{PREFIX}{word}{SUFFIX}"),
-    };
+    let _ = write!(Writer(console()), "{PREFIX}{word};{argument}{SUFFIX}");
 }
 
 /// Writes a line.

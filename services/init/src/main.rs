@@ -50,7 +50,7 @@ mod supervise;
 mod tests;
 
 use aios_abi::call::init::SLOT_POWER;
-use aios_abi::sentinel::{BOOT, HALT};
+use aios_abi::sentinel::BOOT;
 use aios_rt::machine::power_off;
 use aios_rt::slot::Slot;
 use aios_service::{Config, Service, buffer_size};
@@ -63,7 +63,7 @@ const CONFIG: Config = Config { take_caps: aios_proto::lifecycle::MAX_CAPS, pend
 aios_rt::entry!(run);
 
 fn run([bundle, bundle_length, tree, tree_length]: [u64; 4]) -> u64 {
-    early::mark(BOOT, Some("init"));
+    early::mark(BOOT, "init");
     // SAFETY: these are the words that the kernel started init with.
     let bundle = unsafe { boot::given(bundle, bundle_length) };
     // SAFETY: the same.
@@ -78,7 +78,6 @@ fn run([bundle, bundle_length, tree, tree_length]: [u64; 4]) -> u64 {
         }
         Err(error) => early::line(format_args!("{error}")),
     }
-    early::mark(HALT, None);
     // Comes back only if the machine can't be switched off; then the end of init stops it.
     let _ = power_off(Slot::first(SLOT_POWER).cast());
     1

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use aios_abi::message::{Fault, FaultCause};
 use aios_abi::rights::Rights;
-use aios_abi::sentinel::{BOOT, HALT};
+use aios_abi::sentinel::BOOT;
 use aios_abi::{AgentId, MessageId};
 use aios_init_core::{Effect, Event, LogEvent, PowerAction, Reason, Refusal, Supervisor};
 use aios_manifest::types::{Entry, INIT_SERVICES, Special};
@@ -186,7 +186,7 @@ impl<'a> Init<'a> {
                 None
             }
             Effect::NotifyReady => {
-                early::mark(BOOT, Some("ready"));
+                early::mark(BOOT, "ready");
                 self.journal.write(Level::Info, "init", format_args!("every server is ready"));
                 None
             }
@@ -420,7 +420,6 @@ impl<'a> Init<'a> {
     }
 
     fn power(&mut self, action: PowerAction) {
-        early::mark(HALT, None);
         let power = Slot::first(aios_abi::call::init::SLOT_POWER).cast();
         let result = match action {
             PowerAction::Off => machine::power_off(power),

@@ -279,7 +279,7 @@ impl<M: Machine> Core<M> {
     pub(super) fn mem_free(&mut self, me: u16) -> Outcome {
         let base = self.arg(me, 0);
         let agent = &mut self.agents[me];
-        let region = agent.regions.find(base).filter(|region| region.va == base).ok_or(Error::BadAddress)?;
+        let region = agent.regions.find(base).filter(|region| region.va == base).ok_or(Error::NotMapped)?;
         agent.succeed();
         agent.work = Some(Work::Vacate { next: base, end: region.end(), error: None });
         Ok(Done::Leave)

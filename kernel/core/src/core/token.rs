@@ -25,6 +25,7 @@ use sha2::Sha256;
 use super::{Core, Done, Outcome};
 use crate::cap::{self, NodeId, Slot};
 use crate::machine::Machine;
+use crate::space::{self, CopyFault, FaultReason};
 
 /// Bytes of the sealing key.
 pub const KEY_SIZE: usize = 32;
@@ -122,30 +123,31 @@ impl<M: Machine> Core<M> {
         Ok(Done::Return)
     }
 
-    /// Writes words to an agent's memory, which need not be aligned to more than a word.
+    /// Writes words to an agent's memory; pages that are to come on first touch come.
     pub(super) fn write_words(&mut self, machine: &mut M, agent: u16, address: u64, words: &[u64]) -> Result<(), Error> {
-        if !address.is_multiple_of(8) {
-            return Err(Error::BadAddress);
+        loop {
+            match space::write_words(machine, &self.agents[agent].space, address, words) {
+                Ok(()) => return Ok(()),
+                Err(fault) => self.mend(machine, agent, fault)?,
+            }
         }
-        for i in 0..words.len() as u64 {
-            self.reach(machine, agent, address.wrapping_add(i * 8), true)?;
-        }
-        for (i, &word) in words.iter().enumerate() {
-            let place = self.reach(machine, agent, address + i as u64 * 8, true)?;
-            machine.write(place, word);
-        }
-        Ok(())
     }
 
     fn read_words<const N: usize>(&mut self, machine: &mut M, agent: u16, address: u64) -> Result<[u64; N], Error> {
-        if !address.is_multiple_of(8) {
-            return Err(Error::BadAddress);
-        }
         let mut words = [0; N];
-        for (i, word) in words.iter_mut().enumerate() {
-            let place = self.reach(machine, agent, address.wrapping_add(i as u64 * 8), false)?;
-            *word = machine.read(place);
+        loop {
+            match space::read_words(machine, &self.agents[agent].space, address, &mut words) {
+                Ok(()) => return Ok(words),
+                Err(fault) => self.mend(machine, agent, fault)?,
+            }
         }
-        Ok(words)
+    }
+
+    /// Brings in the page that a copy did not find.
+    fn mend(&mut self, machine: &mut M, agent: u16, fault: CopyFault) -> Result<(), Error> {
+        match fault.reason {
+            FaultReason::Unmapped => self.populate(machine, agent, fault.address),
+            FaultReason::Denied => Err(Error::BadAddress),
+        }
     }
 }

@@ -257,8 +257,7 @@ fn the_system_stops_in_the_reverse_order() {
     }
     assert_eq!(machine.kernel.state().power, Some(0));
     assert_eq!(machine.kernel.slots_made(), 2, "the pool of the programs, and where faults went");
-    let halt = format!("{PREFIX}halt{SUFFIX}init: the machine stays on: firmware refused\r\n");
-    assert!(machine.kernel.console().ends_with(&halt));
+    assert!(machine.kernel.console().ends_with("init: the machine stays on: firmware refused\r\n"));
 }
 
 #[test]
