@@ -16,7 +16,7 @@ use crate::machine::{Machine, Object};
 use crate::mailbox::Mailbox;
 use crate::pool::Pool;
 use crate::sched::Sc;
-use crate::space::{DestroyCursor, Regions, Space};
+use crate::space::{CopyCursor, DestroyCursor, Regions, Space};
 use crate::timers::{KINDS, TimerLinks};
 
 /// Child pools that an agent can make; index 0 is its own pool.
@@ -133,6 +133,23 @@ pub enum Work {
         /// Bits to raise at the end.
         bits: u64,
     },
+}
+
+/// A long message on its way into an agent's memory, interrupted: from whom, what, and how far it came. Whatever else reaches the agent voids it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Copy {
+    /// Who sends it.
+    pub from: AgentId,
+    /// The message that waited, or none if the sender's own call brings it.
+    pub turn: MessageId,
+    /// Where it lies.
+    pub source: u64,
+    /// Where it goes.
+    pub target: u64,
+    /// Bytes.
+    pub length: u32,
+    /// How far it came.
+    pub cursor: CopyCursor,
 }
 
 /// A place in a doubly linked list of agents, by agent-table slot; 0 is none.
@@ -371,6 +388,8 @@ pub struct Agent<M: Machine> {
     pub space: Space,
     /// Pending notification bits.
     pub notifications: u64,
+    /// A long message that is on its way into its memory.
+    pub copy: Option<Copy>,
     /// What it is sending.
     pub outgoing: Outgoing,
     /// Its place in the queue or list of open calls of the agent that it waits for.
@@ -470,6 +489,7 @@ impl<M: Machine> Object for Agent<M> {
         work: None,
         space: Space::NONE,
         notifications: 0,
+        copy: None,
         outgoing: Outgoing { message: MessageId::NONE, badge: 0, rights: 0 },
         links: Links { next: 0, previous: 0 },
         queue: List { head: 0, tail: 0 },
@@ -516,6 +536,7 @@ impl<M: Machine> Agent<M> {
     /// Ends the call in progress with an error; nothing else changes.
     pub fn fail(&mut self, error: Error) {
         self.registers.x[8] = error.code() as u64;
+        self.copy = None;
     }
 
     /// Whether it could run if a processor were free.
@@ -526,6 +547,7 @@ impl<M: Machine> Agent<M> {
     /// Puts pending notification bits into the registers of a receive.
     pub fn take_notifications(&mut self) {
         let bits = core::mem::take(&mut self.notifications);
+        self.copy = None;
         let x = &mut self.registers.x;
         x[0] = bits;
         x[8] = 0;

@@ -2,14 +2,17 @@
 //!
 //! Times are exact nanoseconds; a timer never expires early, and those that are due come in order of time, then in the order in which they were set.
 
+#[cfg(test)]
+mod tests;
+
 use aios_abi::limits::AGENTS;
 
 use crate::sched::queue::{CalendarQueue, Entries, Link};
 
 /// Timers that an agent has.
 pub const KINDS: usize = 3;
-/// A bucket is 131 µs wide, so the ring covers 134 ms.
-const SHIFT: u32 = 17;
+/// The finest buckets are 33 µs wide; those of the coarsest ring, which reaches 68 s ahead, 134 ms.
+const SHIFT: u32 = 15;
 
 const _: () = assert!(AGENTS * KINDS < u16::MAX as usize, "entries are numbered by slot and kind");
 

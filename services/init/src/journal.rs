@@ -13,13 +13,18 @@ use aios_proto::types::Level;
 use aios_proto::{Error as CallError, Text};
 use aios_rt::service::Remote;
 use aios_rt::slot::Service;
+use aios_rt::time::now;
 
 use crate::early;
 
 /// Lines that wait at most.
 const WAITING: usize = 64;
+/// A line that waited this long says so, ns.
+const NOTABLE_NS: u64 = 10_000_000;
 
 struct Line {
+    /// When it was written, ns since boot.
+    at_ns: u64,
     level: Level,
     /// Whom it is about.
     target: String,
@@ -54,7 +59,7 @@ impl Journal {
             self.lost += 1;
             return;
         }
-        self.waiting.push_back(Line { level, target: target.to_string(), text: text.to_string() });
+        self.waiting.push_back(Line { at_ns: now(), level, target: target.to_string(), text: text.to_string() });
     }
 
     /// Whether lines wait that a log could take.
@@ -68,10 +73,16 @@ impl Journal {
         let mut client = Client::new(Remote(log));
         if self.lost > 0 && self.waiting.len() < WAITING {
             let text = alloc::format!("{} lines were lost", self.lost);
-            self.waiting.push_back(Line { level: Level::Warn, target: "init".to_string(), text });
+            self.waiting.push_back(Line { at_ns: now(), level: Level::Warn, target: "init".to_string(), text });
             self.lost = 0;
         }
-        while let Some(line) = self.waiting.front() {
+        while let Some(line) = self.waiting.front_mut() {
+            // The log stamps a line with the time at which it comes.
+            let waited_ns = now().saturating_sub(line.at_ns);
+            if waited_ns >= NOTABLE_NS {
+                line.text = alloc::format!("{} ({} ms ago)", line.text, waited_ns / 1_000_000);
+                line.at_ns = u64::MAX;
+            }
             match client.write(line.level, Text::truncated(&line.target), Message::truncated(line.text.as_bytes())) {
                 Ok(()) => {}
                 Err(CallError::Refused(code)) if code == Error::QueueFull.code() => return,
@@ -119,6 +130,14 @@ mod tests {
         journal.flush();
         assert_eq!(kernel.log().last().map(String::as_str), Some("later"));
         assert_eq!(kernel.console().matches("init: ").count(), 1, "with a log, nothing goes to the console");
+        journal.write(Level::Info, "uartd", format_args!("old"));
+        kernel.state().now_ns = 25_000_000;
+        kernel.refuse_sends(Some(Error::QueueFull));
+        journal.flush();
+        kernel.refuse_sends(None);
+        kernel.state().now_ns = 50_000_000;
+        journal.flush();
+        assert_eq!(kernel.log().last().map(String::as_str), Some("old (25 ms ago)"));
         kernel.refuse_sends(Some(Error::PeerDied));
         journal.write(Level::Info, "uartd", format_args!("kept"));
         journal.flush();

@@ -68,3 +68,56 @@ impl Port for Mail {
         Mailbox.drop_capability(slot);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aios_abi::Call;
+    use aios_abi::message::{Fault, FaultCause, Received, RecvInfo, SendInfo};
+    use aios_rt::sys::{Regs, fake};
+
+    /// A kernel whose mailbox begins with a message of 3,000 bytes and two capabilities; `then` is what comes to whoever has room for it.
+    fn kernel(then: impl Fn(&mut Regs) + 'static) -> fake::Installed {
+        fake::install(move |call, regs| match call {
+            Call::IpcRecv if SendInfo::decode(regs.x10).is_some_and(|info| info.room < 3000) => Err(Error::MessageTooLong),
+            Call::IpcRecv => {
+                assert_eq!((regs.x12, SendInfo::decode(regs.x10).map(|info| info.take_caps)), (0, Some(4)));
+                then(regs);
+                Ok(())
+            }
+            Call::CapDrop => Ok(()),
+            other => panic!("{}", other.name()),
+        })
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_does_not_stop_init() {
+        let _kernel = kernel(|regs| {
+            regs.x10 = RecvInfo { length: 3000, caps: 2, kind: Received::Message, rights: 0 }.encode();
+            regs.x[7] = 5 << 16 | 1 | (6 << 16 | 1) << 32;
+        });
+        assert!(matches!(Mail.receive(&mut [0; 100], 1, u64::MAX), Ok(Event::Timeout)));
+    }
+
+    #[test]
+    fn what_comes_instead_is_not_lost() {
+        let fault = Fault { agent: 9, cause: FaultCause::Panic as u16, syndrome: 1, address: 0, pc: 0, sp: 0, lr: 0, pstate: 0 };
+        let _kernel = kernel(move |regs| {
+            regs.x = fault.encode();
+            regs.x10 = RecvInfo { length: 64 + 3, caps: 0, kind: Received::Fault, rights: 0 }.encode();
+            let text = core::ptr::with_exposed_provenance_mut::<[u8; 3]>(regs.x11 as usize);
+            // SAFETY: the caller gave a buffer of 64 KiB.
+            unsafe { text.write(*b"why") };
+        });
+        let mut buffer = [0; 100];
+        let event = Mail.receive(&mut buffer, 1, u64::MAX);
+        assert!(matches!(event, Ok(Event::Fault { text: 3, fault: seen, .. }) if seen == fault), "{event:?}");
+        assert_eq!(&buffer[..3], b"why");
+    }
+
+    #[test]
+    fn other_errors_are_the_loops() {
+        let _kernel = fake::install(|_, _| Err(Error::Timeout));
+        assert!(matches!(Mail.receive(&mut [0; 100], 1, 7), Err(error) if error == Error::Timeout.into()));
+    }
+}

@@ -332,7 +332,12 @@ impl<'a> Init<'a> {
             return;
         };
         let name = self.name(entry);
-        let level = if reason == Reason::Exit(0) { Level::Info } else { Level::Error };
+        let level = match (reason, service) {
+            (Reason::Exit(0), _) => Level::Info,
+            (_, Some(_)) => Level::Error,
+            // That a program ends is its own affair, and its starter's.
+            (_, None) => Level::Warn,
+        };
         match reason {
             Reason::Panic => self.journal.write(level, name, format_args!("panicked: {}", String::from_utf8_lossy(text))),
             Reason::Fault(_) => {

@@ -216,3 +216,38 @@ fn capabilities_ride_only_to_receivers_that_take_them() {
     let mapped = world.call(server, Call::PageMap, &[(9, got[7]), (0, 0), (1, 0x100_0000), (2, 3)]);
     assert!(mapped.is_ok(), "the server can map what it was given");
 }
+
+#[test]
+fn interrupts_in_long_copies_cost_nothing_but_time() {
+    for every in [1, 2, 3] {
+        let (mut world, server, client, service) = pair();
+        let question: Vec<u8> = (0..65_000u32).map(|i| (i * 11) as u8).collect();
+        let from = world.memory(client, &question);
+        let to = world.memory(server, &vec![0; 65_536]);
+        let back = world.memory(server, &question);
+        for waiting in [true, false] {
+            world.sim.interrupt_every = every;
+            let call = SendInfo { length: 64_990, room: 65_000, ..SendInfo::default() }.encode();
+            let call = [(9, service), (10, call), (11, from + 3), (12, FOREVER)];
+            if waiting {
+                world.begin(server, Call::IpcRecv, &[(10, room(65_536)), (11, to + 1), (12, FOREVER)]);
+                world.begin(client, Call::IpcCall, &call);
+            } else {
+                world.begin(client, Call::IpcCall, &call);
+                world.begin(server, Call::IpcRecv, &[(10, room(65_536)), (11, to + 1), (12, FOREVER)]);
+            }
+            world.sim.interrupt_every = 0;
+            let got = world.finished(server).expect("received");
+            assert_eq!(world.peek(server, to + 1, 64_990), question[3..64_993], "every {every}");
+            world.sim.interrupt_every = every;
+            world.call(server, Call::IpcReply, &[(9, got[12]), (10, info(30_000)), (11, back + 9)]).expect("replied");
+            world.sim.interrupt_every = 0;
+            assert_eq!(world.peek(client, from + 3, 30_000), question[9..30_009]);
+            // The question was overwritten by the answer: write it anew.
+            for (i, chunk) in question.chunks(4096).enumerate() {
+                let leaf = world.core.agents[client].space.translate(&world.sim, from + i as u64 * 4096).expect("mapped");
+                aios_core::machine::Memory::write_bytes(&mut world.sim, leaf.pa, chunk);
+            }
+        }
+    }
+}

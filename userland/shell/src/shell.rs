@@ -157,14 +157,15 @@ impl Shell {
         }
     }
 
-    /// Waits for the end of the system, which the supervisor has promised.
-    pub fn await_stop(&mut self, deadline: Deadline) {
+    /// Waits for the end of the system, which the supervisor has promised. Whether it comes.
+    pub fn await_stop(&mut self, deadline: Deadline) -> bool {
         while !self.ending {
             match self.terminal.wait(deadline) {
-                0 => return,
+                0 => return false,
                 bits => self.ending |= bits & STOP != 0,
             }
         }
+        true
     }
 
     fn notified(&mut self, bits: u64) {

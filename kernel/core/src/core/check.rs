@@ -257,11 +257,13 @@ impl<M: Machine> Core<M> {
         if agent.state == State::Dying || agent.reap.phase != 0 {
             return Ok(());
         }
+        let mut promised = [0; POOLS];
+        for child in self.present().map(|child| &self.agents[child]).filter(|child| child.parent == agent.id) {
+            promised[child.payer as usize % POOLS] += child.pools[0].quota;
+        }
+        let own = objects + found.tables + found.private + agent.pools[1..].iter().map(|pool| pool.quota).sum::<u64>();
         for (index, pool) in agent.pools.iter().enumerate() {
-            let children = self.present().map(|child| &self.agents[child]).filter(|child| child.parent == agent.id);
-            let promised: u64 = children.filter(|child| child.payer as usize == index).map(|child| child.pools[0].quota).sum();
-            let own = objects + found.tables + found.private + agent.pools[1..].iter().map(|pool| pool.quota).sum::<u64>();
-            let used = frames[index] + promised + if index == 0 { own } else { 0 };
+            let used = frames[index] + promised[index] + if index == 0 { own } else { 0 };
             equal("pages that a pool paid", slot, used, pool.used)?;
             holds("a pool stays in its quota", slot, pool.used <= pool.quota, pool.used)?;
         }

@@ -12,11 +12,42 @@ use aios_abi::rights::{Kind, Rights};
 
 use super::remote::{Asking, Place, Request};
 use super::{Agents, Core, Done, Outcome};
-use crate::agent::{Agent, Links, List, Outgoing, State};
+use crate::agent::{Agent, Copy, Links, List, Outgoing, State};
 use crate::cap::Slot;
 use crate::machine::Machine;
 use crate::mailbox::Envelope;
 use crate::space::{CopyCursor, CopyFault, FaultReason, Progress, Side, copy_between};
+
+/// Why a copy stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stop {
+    /// That side's memory is not as it should be.
+    Blame(Side, Error),
+    /// An interrupt waits; how far it came is kept, and the call is made again.
+    Later,
+}
+
+/// How a waiting call was received.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Taken {
+    /// It is in the receiver's hands.
+    Yes,
+    /// It ended with an error for the caller.
+    No,
+    /// Not whole yet.
+    Later,
+}
+
+/// What became of a reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Replied {
+    /// This caller can go on.
+    To(u16),
+    /// It was the answer to an operation, whose owner doesn't wait in a call.
+    Operation,
+    /// Not whole yet.
+    Later,
+}
 
 /// Which list of a server an agent waits in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -124,30 +155,37 @@ impl<M: Machine> Core<M> {
         self.reserve_slots(machine, to, info.caps)
     }
 
-    /// Copies the payload of a message that `from` holds to `to`: registers, or memory named by `x11` of both.
-    fn copy_message(&mut self, machine: &mut M, from: u16, to: u16, length: u32) -> Result<(), (Side, Error)> {
+    /// Copies the payload of a message that `from` holds to `to`: registers, or memory named by `x11` of both. `turn` is 0 if `from` makes the call, and
+    /// else the message that waits.
+    fn copy_message(&mut self, machine: &mut M, from: u16, to: u16, length: u32, turn: MessageId) -> Result<(), Stop> {
         if length as usize <= MESSAGE_REGISTERS {
             let words = payload(&self.agents[from].registers.x, length);
             self.agents[to].registers.x[..8].copy_from_slice(&words);
             return Ok(());
         }
         let (source, target) = (self.agents[from].registers.x[11], self.agents[to].registers.x[11]);
-        self.copy_memory(machine, (from, source), (to, target), length as u64)
+        let copy = Copy { from: self.agents[from].id, turn, source, target, length, cursor: CopyCursor::START };
+        let begun = self.agents[to].copy.take().filter(|begun| Copy { cursor: copy.cursor, ..*begun } == copy);
+        let mut cursor = begun.map_or(copy.cursor, |begun| begun.cursor);
+        let done = self.copy_memory(machine, (from, source), (to, target), length as u64, &mut cursor);
+        if done == Err(Stop::Later) {
+            self.agents[to].copy = Some(Copy { cursor, ..copy });
+        }
+        done
     }
 
     /// Copies bytes between two agents' memories; pages that are to come on first touch come.
-    fn copy_memory(&mut self, machine: &mut M, from: (u16, u64), to: (u16, u64), length: u64) -> Result<(), (Side, Error)> {
-        let mut cursor = CopyCursor::START;
+    fn copy_memory(&mut self, machine: &mut M, from: (u16, u64), to: (u16, u64), length: u64, cursor: &mut CopyCursor) -> Result<(), Stop> {
         loop {
             let (source, target) = self.agents.pair(from.0, to.0);
-            match copy_between(machine, &source.space, from.1, &target.space, to.1, &mut cursor, length as usize) {
+            match copy_between(machine, &source.space, from.1, &target.space, to.1, cursor, length as usize) {
                 Ok(Progress::Done) => return Ok(()),
-                Ok(Progress::More) => {}
+                Ok(Progress::More) => return Err(Stop::Later),
                 Err(CopyFault { side, address, reason: FaultReason::Unmapped }) => {
                     let slot = if side == Side::Source { from.0 } else { to.0 };
-                    self.populate(machine, slot, address).map_err(|error| (side, error))?;
+                    self.populate(machine, slot, address).map_err(|error| Stop::Blame(side, error))?;
                 }
-                Err(CopyFault { side, .. }) => return Err((side, Error::BadAddress)),
+                Err(CopyFault { side, .. }) => return Err(Stop::Blame(side, Error::BadAddress)),
             }
         }
     }
@@ -188,6 +226,7 @@ impl<M: Machine> Core<M> {
         x[10] = info.encode();
         x[11] = badge;
         x[12] = message.0;
+        receiver.copy = None;
         receiver.counters.received += 1;
     }
 
@@ -201,9 +240,10 @@ impl<M: Machine> Core<M> {
         info: SendInfo,
         kind: Received,
         outgoing: Outgoing,
+        turn: MessageId,
         now: u64,
-    ) -> Result<(), (Side, Error)> {
-        self.copy_message(machine, from, to, info.length)?;
+    ) -> Result<(), Stop> {
+        self.copy_message(machine, from, to, info.length, turn)?;
         self.pass_caps(machine, from, to, info, now);
         let sender = &mut self.agents[from];
         sender.counters.sent += 1;
@@ -248,7 +288,7 @@ impl<M: Machine> Core<M> {
         }
         outgoing.message = self.next_message(me);
         if waiting.is_some() {
-            match self.deliver(machine, me, to, info, Received::Call, outgoing, now) {
+            match self.deliver(machine, me, to, info, Received::Call, outgoing, MessageId::NONE, now) {
                 Ok(()) => {
                     self.agents[me].outgoing = outgoing;
                     self.agents[me].state = State::Awaiting(server);
@@ -259,9 +299,10 @@ impl<M: Machine> Core<M> {
                     self.leave();
                     return Ok(Done::Leave);
                 }
-                Err((Side::Source, error)) => return Err(error),
+                Err(Stop::Later) => return Ok(Done::Resume),
+                Err(Stop::Blame(Side::Source, error)) => return Err(error),
                 // The receiver's own buffer is bad: it hears of it, and the call waits for its next receive.
-                Err((Side::Destination, error)) => {
+                Err(Stop::Blame(Side::Destination, error)) => {
                     self.agents[to].fail(error);
                     self.resume(to, now);
                 }
@@ -323,14 +364,15 @@ impl<M: Machine> Core<M> {
         {
             self.check_room(machine, to, info, room, takes)?;
             outgoing.message = self.next_message(me);
-            match self.deliver(machine, me, to, info, Received::Message, outgoing, now) {
+            match self.deliver(machine, me, to, info, Received::Message, outgoing, MessageId::NONE, now) {
                 Ok(()) => {
                     self.resume(to, now);
                     self.set_arg(me, 12, outgoing.message.0);
                     return Ok(Done::Return);
                 }
-                Err((Side::Source, error)) => return Err(error),
-                Err((Side::Destination, error)) => {
+                Err(Stop::Later) => return Ok(Done::Resume),
+                Err(Stop::Blame(Side::Source, error)) => return Err(error),
+                Err(Stop::Blame(Side::Destination, error)) => {
                     self.agents[to].fail(error);
                     self.resume(to, now);
                 }
@@ -421,8 +463,10 @@ impl<M: Machine> Core<M> {
                 }
                 agent.mailbox_first = true;
                 let caller = agent.queue.head;
-                if self.take_call(machine, caller, me, info, now)? {
-                    return Ok(Done::Leave);
+                match self.take_call(machine, caller, me, info, now)? {
+                    Taken::Yes => return Ok(Done::Leave),
+                    Taken::Later => return Ok(Done::Resume),
+                    Taken::No => {}
                 }
             }
         }
@@ -437,8 +481,8 @@ impl<M: Machine> Core<M> {
         Ok(Done::Leave)
     }
 
-    /// Receives the call or fault with which `from` waits in the queue of `me`. False if that ended with an error for the caller.
-    fn take_call(&mut self, machine: &mut M, from: u16, me: u16, info: SendInfo, now: u64) -> Result<bool, Error> {
+    /// Receives the call or fault with which `from` waits in the queue of `me`.
+    fn take_call(&mut self, machine: &mut M, from: u16, me: u16, info: SendInfo, now: u64) -> Result<Taken, Error> {
         let outgoing = self.agents[from].outgoing;
         let my_id = self.agents[me].id;
         if matches!(self.agents[from].state, State::Faulting(_)) {
@@ -446,7 +490,7 @@ impl<M: Machine> Core<M> {
             self.agents.append(me, Wait::Open, from);
             self.agents[from].state = State::Faulted(my_id);
             self.deliver_fault(machine, from, me, info.room);
-            return Ok(true);
+            return Ok(Taken::Yes);
         }
         let sent = SendInfo::decode(self.arg(from, 10)).unwrap_or_default();
         let refusal = match self.check_room(machine, me, sent, info.room, info.take_caps) {
@@ -455,21 +499,22 @@ impl<M: Machine> Core<M> {
             Err(error) => Some(error),
             Ok(()) => match self.check_caps(machine, from, sent, now) {
                 Err(error) => Some(error),
-                Ok(()) => match self.deliver(machine, from, me, sent, Received::Call, outgoing, now) {
+                Ok(()) => match self.deliver(machine, from, me, sent, Received::Call, outgoing, outgoing.message, now) {
                     Ok(()) => None,
-                    Err((Side::Source, error)) => Some(error),
-                    Err((Side::Destination, error)) => return Err(error),
+                    Err(Stop::Later) => return Ok(Taken::Later),
+                    Err(Stop::Blame(Side::Source, error)) => Some(error),
+                    Err(Stop::Blame(Side::Destination, error)) => return Err(error),
                 },
             },
         };
         if let Some(error) = refusal {
             self.end_wait(from, error, now);
-            return Ok(false);
+            return Ok(Taken::No);
         }
         self.agents.remove(me, Wait::Queue, from);
         self.agents.append(me, Wait::Open, from);
         self.agents[from].state = State::Awaiting(my_id);
-        Ok(true)
+        Ok(Taken::Yes)
     }
 
     /// Receives the first message of the mailbox.
@@ -515,14 +560,14 @@ impl<M: Machine> Core<M> {
         Ok(Done::Leave)
     }
 
-    /// Delivers a reply. Answers which caller may go on.
-    fn reply(&mut self, machine: &mut M, me: u16, info: SendInfo, now: u64) -> Result<Option<u16>, Error> {
+    /// Delivers a reply.
+    fn reply(&mut self, machine: &mut M, me: u16, info: SendInfo, now: u64) -> Result<Replied, Error> {
         let message = MessageId(self.arg(me, 9));
         let to = message.sender_slot();
         let my_id = self.agents[me].id;
         let awaited = self.agents.get(to).is_some_and(|agent| agent.state == State::Awaiting(my_id) && agent.outgoing.message == message);
         if !awaited {
-            return self.pqc_reply(me, message, info, now).map(|()| None);
+            return self.pqc_reply(me, message, info, now).map(|()| Replied::Operation);
         }
         if info.caps != 0 {
             self.check_caps(machine, me, info, now)?;
@@ -530,10 +575,11 @@ impl<M: Machine> Core<M> {
         let wanted = SendInfo::decode(self.arg(to, 10)).unwrap_or_default();
         let result = match self.check_room(machine, to, info, wanted.room, wanted.take_caps) {
             Err(error) => Err(error),
-            Ok(()) => match self.copy_message(machine, me, to, info.length) {
+            Ok(()) => match self.copy_message(machine, me, to, info.length, message) {
                 Ok(()) => Ok(()),
-                Err((Side::Source, error)) => return Err(error),
-                Err((Side::Destination, error)) => Err(error),
+                Err(Stop::Later) => return Ok(Replied::Later),
+                Err(Stop::Blame(Side::Source, error)) => return Err(error),
+                Err(Stop::Blame(Side::Destination, error)) => Err(error),
             },
         };
         match result {
@@ -553,7 +599,7 @@ impl<M: Machine> Core<M> {
         self.agents.remove(me, Wait::Open, to);
         self.agents[to].state = State::Ready;
         self.set_wait_timer(to, u64::MAX);
-        Ok(Some(to))
+        Ok(Replied::To(to))
     }
 
     /// The other core on which the caller is that the current reply is for.
@@ -580,9 +626,12 @@ impl<M: Machine> Core<M> {
         if let Some(core) = self.reply_core(machine, me) {
             return self.reply_away(machine, me, core, info, Asking::Status, now);
         }
-        let caller = self.reply(machine, me, info, now)?;
+        let replied = self.reply(machine, me, info, now)?;
+        if replied == Replied::Later {
+            return Ok(Done::Resume);
+        }
         self.agents[me].debit = AgentId::KERNEL;
-        if let Some(caller) = caller {
+        if let Replied::To(caller) = replied {
             self.part(me, caller, now);
         }
         Ok(Done::Return)
@@ -619,14 +668,15 @@ impl<M: Machine> Core<M> {
         if let Some(core) = self.reply_core(machine, me) {
             return self.reply_away(machine, me, core, info, Asking::ReplyThenReceive, now);
         }
-        let caller = match self.reply(machine, me, info, now) {
-            Ok(caller) => caller,
-            Err(Error::NoSuchMessage) => None,
+        let replied = match self.reply(machine, me, info, now) {
+            Ok(Replied::Later) => return Ok(Done::Resume),
+            Ok(replied) => replied,
+            Err(Error::NoSuchMessage) => Replied::Operation,
             Err(error) => return Err(error),
         };
         self.agents[me].debit = AgentId::KERNEL;
         let outcome = self.receive(machine, me, info, now);
-        if let Some(caller) = caller {
+        if let Replied::To(caller) = replied {
             self.part(me, caller, now);
         }
         outcome
@@ -690,6 +740,14 @@ impl<M: Machine> Core<M> {
 
     /// Copies memory for the fault and inspection paths.
     pub(super) fn copy_user(&mut self, machine: &mut M, from: (u16, u64), to: (u16, u64), length: u64) -> Result<(), Error> {
-        self.copy_memory(machine, from, to, length).map_err(|(_, error)| error)
+        let mut cursor = CopyCursor::START;
+        loop {
+            match self.copy_memory(machine, from, to, length, &mut cursor) {
+                Ok(()) => return Ok(()),
+                // A few bytes at most: not worth an interruption.
+                Err(Stop::Later) => {}
+                Err(Stop::Blame(_, error)) => return Err(error),
+            }
+        }
     }
 }

@@ -58,6 +58,8 @@ enum Done {
     Leave,
     /// There is no room in a ring to another core: the call starts over later.
     Again,
+    /// An interrupt waits: the call starts over right after it, and goes on where it was.
+    Resume,
 }
 
 type Outcome = Result<Done, Error>;
@@ -295,6 +297,7 @@ impl<M: Machine> Core<M> {
         match outcome {
             Ok(Done::Return) => self.agents[me].succeed(),
             Ok(Done::Leave) => {}
+            Ok(Done::Resume) => self.agents[me].registers.pc -= 4,
             Ok(Done::Again) => {
                 self.agents[me].registers.pc -= 4;
                 self.sched_yield(now);

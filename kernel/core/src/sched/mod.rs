@@ -3,160 +3,48 @@
 //! What is ordered are scheduling contexts, one an agent; whose code a context runs is not known here. Two classes:
 //!
 //! * **EDF**: a budget in every period, admitted only if all budgets together leave the fair class a tenth of the core. Order by deadline, the end of
-//!   the period. A context whose budget is over waits for its next period; what it (or a server on its behalf) used beyond is debited there.
-//! * **Fair**: by virtual deadline. Virtual time runs at `1024 / weight` of real time, so weight 1024 is real time. A turn lasts a *slice*, the share
-//!   of an epoch that the weight earns, at least 250 µs. A context that slept starts at the queue's virtual time: sleeping earns nothing.
+//!   the period. A context whose budget is over waits for its next period; what it (or a server on its behalf) used beyond is debited there. Who wakes
+//!   too late in a period to use its budget within its share begins a new period, so sleeping takes nothing from others (a constant bandwidth server).
+//! * **Fair**: earliest eligible virtual deadline first (EEVDF). Eligible is who had no more than its share; of those, the one whose request for the
+//!   shortest slice should be served first, by its weight, gets the next turn. A turn lasts a *slice*, the share of an epoch that the weight earns, at
+//!   least 250 µs. Who slept starts at the clock's virtual time at the earliest: sleeping earns nothing.
 //!
-//! EDF comes before fair; ties go by order of arrival. The context that runs is in no queue. Nobody in the fair class waits longer than the larger of an
-//! epoch and one slice of everybody, stretched by the share that EDF takes. Every decision is a function of the calls and the times in their arguments.
+//! EDF comes before fair; ties go by order of arrival. The context that runs is in no queue. Every decision is a function of the calls and of the times
+//! in their arguments.
+//!
+//! Promises, with `W` the weights of all that compete and `n` their number:
+//!
+//! * An admitted EDF context that wants to run gets its whole budget before its period ends, whatever the fair class does.
+//! * In the fair class nobody who wants to run is behind its share by more than the longest slice, or before it by more than its own.
+//! * A fair context of weight `w` that wants to run waits at most `2 × max(EPOCH, SLICE_MIN × W / w) + EPOCH` of the time that is left to the fair
+//!   class. EDF contexts of utilisation `u` leave it, of any `t`, at least `(1 - u) × t` less twice the sum of their budgets.
 
+mod context;
+mod fair;
 pub mod queue;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-use aios_abi::limits::{EPOCH_NS, SLICE_MIN_NS, WEIGHT_DEFAULT, WEIGHT_MAX};
+use aios_abi::limits::{EPOCH_NS, SLICE_MIN_NS};
 
+pub use context::{PERIOD_MAX_NS, PERIOD_MIN_NS, Params, Sc};
+
+use context::Place;
+use fair::Clock;
 use queue::{CalendarQueue, Entries, Link};
 
 /// The part of a core that admitted EDF contexts may have, in 1/65536: nine tenths.
 pub const EDF_SHARE: u64 = 58_982;
-/// Longest period.
-pub const PERIOD_MAX_NS: u64 = 10_000_000_000;
-/// Shortest period.
-pub const PERIOD_MIN_NS: u64 = SLICE_MIN_NS;
-/// A bucket of deadlines is 66 µs wide.
-const EDF_SHIFT: u32 = 16;
-/// A bucket of virtual deadlines is 524 µs wide.
-const FAIR_SHIFT: u32 = 19;
+/// The finest buckets of deadlines are 8 µs wide; the rings reach 17 s ahead.
+const EDF_SHIFT: u32 = 13;
+/// The finest buckets of virtual time are as wide as the steps of the shortest requests.
+const FAIR_SHIFT: u32 = 6;
+/// Contexts that become eligible in one decision at most, so that the time of a decision is bounded.
+const ELIGIBLE_MAX: usize = 64;
 
 /// Why parameters are refused: the promises of this core would exceed what it can keep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NotAdmitted;
-
-/// Checked scheduling parameters.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Params {
-    /// Weighted fair share.
-    Fair {
-        /// 1 to 1024.
-        weight: u64,
-    },
-    /// Earliest deadline first.
-    Edf {
-        /// Time in every period, ns.
-        budget_ns: u64,
-        /// Period, ns.
-        period_ns: u64,
-    },
-}
-
-impl Params {
-    /// Fair share with this weight. `None` unless it is 1 to 1024.
-    pub const fn fair(weight: u64) -> Option<Self> {
-        if weight >= 1 && weight <= WEIGHT_MAX as u64 { Some(Self::Fair { weight }) } else { None }
-    }
-
-    /// Budget and period. `None` unless the period is 250 µs to 10 s and the budget is in it.
-    pub const fn edf(budget_ns: u64, period_ns: u64) -> Option<Self> {
-        let fits = budget_ns > 0 && budget_ns <= period_ns && period_ns >= PERIOD_MIN_NS && period_ns <= PERIOD_MAX_NS;
-        if fits { Some(Self::Edf { budget_ns, period_ns }) } else { None }
-    }
-
-    /// What it takes of a core, in 1/65536, rounded up.
-    const fn utilisation(self) -> u64 {
-        match self {
-            Self::Fair { .. } => 0,
-            Self::Edf { budget_ns, period_ns } => (budget_ns << 16).div_ceil(period_ns),
-        }
-    }
-}
-
-/// Which queue a context is in.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Place {
-    Out,
-    Queued,
-    /// An EDF context whose budget is over and that wants to run.
-    Throttled,
-}
-
-/// A scheduling context.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Sc {
-    params: Params,
-    place: Place,
-    link: Link,
-    /// EDF: end of the period, ns. Fair: virtual deadline.
-    deadline: u64,
-    /// Fair: virtual time.
-    vtime: u64,
-    /// EDF: budget left in the period; negative after an overdraft. Fair: slice left.
-    left_ns: i64,
-    cpu_ns: u64,
-    missed: u64,
-}
-
-impl Sc {
-    /// A context that never ran, fair with the default weight.
-    pub const EMPTY: Self = Self {
-        params: Params::Fair { weight: WEIGHT_DEFAULT as u64 },
-        place: Place::Out,
-        link: Link::NONE,
-        deadline: 0,
-        vtime: 0,
-        left_ns: 0,
-        cpu_ns: 0,
-        missed: 0,
-    };
-
-    /// Time charged, ns.
-    pub const fn cpu_ns(&self) -> u64 {
-        self.cpu_ns
-    }
-
-    /// 0 fair, 1 EDF.
-    pub const fn class(&self) -> u64 {
-        matches!(self.params, Params::Edf { .. }) as u64
-    }
-
-    /// Weight, or budget in ns.
-    pub const fn weight_or_budget(&self) -> u64 {
-        match self.params {
-            Params::Fair { weight } => weight,
-            Params::Edf { budget_ns, .. } => budget_ns,
-        }
-    }
-
-    /// Period in ns; 0 for fair.
-    pub const fn period_ns(&self) -> u64 {
-        match self.params {
-            Params::Fair { .. } => 0,
-            Params::Edf { period_ns, .. } => period_ns,
-        }
-    }
-
-    /// Periods that ended while the context wanted to run and had budget left.
-    pub const fn missed(&self) -> u64 {
-        self.missed
-    }
-
-    /// Whether it wants to run and waits for its next period, because its budget is over.
-    pub fn is_throttled(&self) -> bool {
-        self.place == Place::Throttled
-    }
-
-    /// Begins the next period if the time has come. What was overdrawn is taken from the new budget.
-    fn roll(&mut self, now: u64) {
-        let Params::Edf { budget_ns, period_ns } = self.params else { return };
-        if now < self.deadline {
-            return;
-        }
-        let periods = (now - self.deadline) / period_ns + 1;
-        self.deadline += periods * period_ns;
-        let earned = budget_ns.saturating_mul(periods).min(i64::MAX as u64) as i64;
-        self.left_ns = self.left_ns.min(0).saturating_add(earned).min(budget_ns as i64);
-    }
-}
 
 /// How the agents' contexts are reached.
 pub trait Contexts {
@@ -170,7 +58,7 @@ struct View<'a, C>(&'a mut C);
 
 impl<C: Contexts> Entries for View<'_, C> {
     fn key(&self, id: u16) -> u64 {
-        self.0.sc(id).deadline
+        self.0.sc(id).key
     }
     fn link(&self, id: u16) -> Link {
         self.0.sc(id).link
@@ -192,20 +80,21 @@ pub struct Pick {
 /// The queues of one core.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Scheduler {
+    /// EDF contexts with budget, by deadline.
     edf: CalendarQueue<EDF_SHIFT>,
+    /// EDF contexts without budget, by the end of their period.
     throttled: CalendarQueue<EDF_SHIFT>,
+    /// Eligible fair contexts, by virtual deadline.
     fair: CalendarQueue<FAIR_SHIFT>,
-    /// Virtual time of the fair queue.
-    vtime: u64,
-    /// Sum of the weights of queued fair contexts.
-    weight: u64,
+    /// Fair contexts that are not eligible yet, by the virtual time at which they are.
+    early: CalendarQueue<FAIR_SHIFT>,
+    /// All fair contexts that want to run compete, the running one included.
+    clock: Clock,
     admitted: u64,
+    /// Utilisation of contexts that left EDF before the end of a period whose budget they had used; it is promised again from `leaving_until_ns` on.
+    leaving: u64,
+    leaving_until_ns: u64,
     next_replenish_ns: u64,
-}
-
-/// Virtual time for real time.
-const fn virtual_ns(ns: u64, weight: u64) -> u64 {
-    ns.saturating_mul(WEIGHT_MAX as u64) / weight
 }
 
 impl Scheduler {
@@ -214,47 +103,42 @@ impl Scheduler {
         edf: CalendarQueue::EMPTY,
         throttled: CalendarQueue::EMPTY,
         fair: CalendarQueue::EMPTY,
-        vtime: 0,
-        weight: 0,
+        early: CalendarQueue::EMPTY,
+        clock: Clock::ZERO,
         admitted: 0,
+        leaving: 0,
+        leaving_until_ns: 0,
         next_replenish_ns: u64::MAX,
     };
 
-    /// A turn of a fair context of this weight beside all that are queued.
+    /// A turn of a fair context of this weight, which competes.
     fn slice_ns(&self, weight: u64) -> u64 {
-        let total = self.weight + weight;
-        (EPOCH_NS * weight / total).max(SLICE_MIN_NS)
+        (EPOCH_NS * weight / self.clock.weight()).max(SLICE_MIN_NS)
     }
 
     /// The context wants to run.
     pub fn enqueue<C: Contexts>(&mut self, contexts: &mut C, slot: u16, now: u64) {
-        if contexts.sc(slot).place != Place::Out {
-            return;
-        }
-        let vtime = self.vtime;
+        let clock_now = self.clock.now();
         let sc = contexts.sc_mut(slot);
-        match sc.params {
-            Params::Edf { budget_ns, period_ns } => {
-                // Who wakes after its period ended begins a new one now.
-                if now >= sc.deadline {
-                    sc.deadline = now + period_ns;
-                    sc.left_ns = sc.left_ns.min(0).saturating_add(budget_ns as i64);
-                }
+        match (sc.place, sc.params) {
+            (Place::Out, Params::Edf { .. }) => {
+                sc.resume(now);
                 self.queue_edf(contexts, slot, now);
             }
-            Params::Fair { weight } => {
-                sc.vtime = sc.vtime.max(vtime);
-                let slice = self.slice_ns(weight);
-                let sc = contexts.sc_mut(slot);
-                sc.left_ns = slice as i64;
-                sc.deadline = sc.vtime + virtual_ns(slice, weight);
+            (Place::Out, Params::Fair { weight }) => {
+                sc.vtime = sc.vtime.max(clock_now);
+                sc.deadline = sc.vtime.saturating_add(fair::request(weight));
+                self.clock.join(sc.vtime, weight);
                 self.queue_fair(contexts, slot, weight);
             }
+            (Place::Running, _) => self.put_back(contexts, slot, now),
+            (Place::Queued | Place::Early | Place::Throttled, _) => {}
         }
     }
 
     fn queue_edf<C: Contexts>(&mut self, contexts: &mut C, slot: u16, now: u64) {
         let sc = contexts.sc_mut(slot);
+        sc.key = sc.deadline;
         if sc.left_ns > 0 {
             sc.place = Place::Queued;
             self.edf.insert(&mut View(contexts), slot, now);
@@ -265,29 +149,43 @@ impl Scheduler {
         }
     }
 
+    /// Queues a fair context, whose request may have been served while it ran.
     fn queue_fair<C: Contexts>(&mut self, contexts: &mut C, slot: u16, weight: u64) {
-        contexts.sc_mut(slot).place = Place::Queued;
-        self.weight += weight;
-        self.fair.insert(&mut View(contexts), slot, self.vtime);
+        let now = self.clock.now();
+        let request = fair::request(weight);
+        let sc = contexts.sc_mut(slot);
+        if sc.vtime >= sc.deadline {
+            sc.deadline = sc.vtime.saturating_add(request);
+        }
+        let eligible_at = fair::key(sc.deadline - request, request);
+        if eligible_at <= now {
+            (sc.place, sc.key) = (Place::Queued, fair::key(sc.deadline, request));
+            self.fair.insert(&mut View(contexts), slot, now);
+        } else {
+            (sc.place, sc.key) = (Place::Early, eligible_at);
+            self.early.insert(&mut View(contexts), slot, now);
+        }
     }
 
     fn look<C: Contexts>(&mut self, contexts: &mut C) {
         self.next_replenish_ns = self.throttled.first().map_or(u64::MAX, |slot| contexts.sc(slot).deadline);
     }
 
-    /// The context doesn't want to run.
-    pub fn dequeue<C: Contexts>(&mut self, contexts: &mut C, slot: u16) {
+    /// Takes a context out of the queue that it is in.
+    fn unqueue<C: Contexts>(&mut self, contexts: &mut C, slot: u16) {
         let sc = contexts.sc_mut(slot);
         let (place, params) = (core::mem::replace(&mut sc.place, Place::Out), sc.params);
         let mut view = View(contexts);
         match (place, params) {
-            (Place::Out, _) => {}
+            (Place::Out | Place::Running, _) => {}
             (Place::Queued, Params::Edf { .. }) => {
                 self.edf.remove(&mut view, slot);
             }
-            (Place::Queued, Params::Fair { weight }) => {
+            (Place::Queued, Params::Fair { .. }) => {
                 self.fair.remove(&mut view, slot);
-                self.weight -= weight;
+            }
+            (Place::Early, _) => {
+                self.early.remove(&mut view, slot);
             }
             (Place::Throttled, _) => {
                 self.throttled.remove(&mut view, slot);
@@ -296,83 +194,111 @@ impl Scheduler {
         }
     }
 
+    /// The context doesn't want to run.
+    pub fn dequeue<C: Contexts>(&mut self, contexts: &mut C, slot: u16) {
+        let sc = contexts.sc(slot);
+        if let (Params::Fair { weight }, true) = (sc.params, sc.place != Place::Out) {
+            self.clock.leave(sc.vtime, weight);
+        }
+        self.unqueue(contexts, slot);
+    }
+
     /// Whether a context is queued and would get its turn: not throttled.
     pub fn is_runnable<C: Contexts>(&self, contexts: &C, slot: u16) -> bool {
-        contexts.sc(slot).place == Place::Queued
+        matches!(contexts.sc(slot).place, Place::Queued | Place::Early)
     }
 
-    /// The context that ran goes back to its place: to the same one if its turn isn't over.
+    /// The context that ran goes back to its place: to the same one if it didn't get what it requested.
     pub fn put_back<C: Contexts>(&mut self, contexts: &mut C, slot: u16, now: u64) {
         let sc = contexts.sc_mut(slot);
-        if sc.place != Place::Out {
-            return;
-        }
-        match sc.params {
-            Params::Edf { .. } => {
-                self.end_period(contexts, slot, now);
+        match (sc.place, sc.params) {
+            (Place::Running, Params::Edf { .. }) => {
+                sc.roll(now);
                 self.queue_edf(contexts, slot, now);
             }
-            Params::Fair { weight } => {
-                if sc.left_ns <= 0 {
-                    let slice = self.slice_ns(weight);
-                    let sc = contexts.sc_mut(slot);
-                    sc.left_ns = slice as i64;
-                    sc.deadline = sc.vtime + virtual_ns(slice, weight);
-                }
-                self.queue_fair(contexts, slot, weight);
-            }
+            (Place::Running, Params::Fair { weight }) => self.queue_fair(contexts, slot, weight),
+            (Place::Out, _) => self.enqueue(contexts, slot, now),
+            (Place::Queued | Place::Early | Place::Throttled, _) => {}
         }
-    }
-
-    /// Notes a missed deadline of a context that wants to run, and begins its next period, if the time has come.
-    fn end_period<C: Contexts>(&mut self, contexts: &mut C, slot: u16, now: u64) {
-        let sc = contexts.sc_mut(slot);
-        if now >= sc.deadline && sc.left_ns > 0 {
-            sc.missed += 1;
-        }
-        sc.roll(now);
     }
 
     /// Takes the context that runs next out of its queue.
     pub fn pick<C: Contexts>(&mut self, contexts: &mut C, now: u64) -> Option<Pick> {
         while let Some(slot) = self.edf.first() {
-            self.edf.remove(&mut View(contexts), slot);
-            let late = now >= contexts.sc(slot).deadline;
-            if late {
-                self.end_period(contexts, slot, now);
+            self.unqueue(contexts, slot);
+            let sc = contexts.sc_mut(slot);
+            if now >= sc.deadline || sc.left_ns <= 0 {
+                // Its period ended, or its budget was debited, while it waited.
+                sc.roll(now);
                 self.queue_edf(contexts, slot, now);
                 continue;
             }
-            let sc = contexts.sc_mut(slot);
-            sc.place = Place::Out;
-            let until_ns = (now + sc.left_ns.max(0) as u64).min(sc.deadline);
+            sc.place = Place::Running;
+            let until_ns = (now + sc.left_ns as u64).min(sc.deadline);
             return Some(Pick { slot, until_ns });
         }
-        let slot = self.fair.first()?;
-        self.fair.remove(&mut View(contexts), slot);
-        let sc = contexts.sc_mut(slot);
-        sc.place = Place::Out;
-        if let Params::Fair { weight } = sc.params {
-            self.weight -= weight;
+        self.pick_fair(contexts, now)
+    }
+
+    fn pick_fair<C: Contexts>(&mut self, contexts: &mut C, now: u64) -> Option<Pick> {
+        loop {
+            self.make_eligible(contexts);
+            // If nobody is owed time, the one that is the least before its share goes on.
+            let slot = self.fair.first().or_else(|| self.early.first())?;
+            self.unqueue(contexts, slot);
+            let sc = contexts.sc_mut(slot);
+            let Params::Fair { weight } = sc.params else { continue };
+            if sc.vtime > sc.deadline {
+                // It was debited while it waited.
+                self.queue_fair(contexts, slot, weight);
+                continue;
+            }
+            sc.place = Place::Running;
+            return Some(Pick { slot, until_ns: now + self.slice_ns(weight) });
         }
-        self.vtime = self.vtime.max(sc.vtime);
-        let left = if self.weight == 0 { EPOCH_NS } else { sc.left_ns.max(1) as u64 };
-        Some(Pick { slot, until_ns: now + left })
+    }
+
+    /// Those who had more than their share compete again when the others have caught up.
+    fn make_eligible<C: Contexts>(&mut self, contexts: &mut C) {
+        for _ in 0..ELIGIBLE_MAX {
+            let Some(slot) = self.early.first() else { return };
+            let sc = contexts.sc(slot);
+            let Params::Fair { weight } = sc.params else { return };
+            if sc.key > self.clock.now() {
+                return;
+            }
+            self.unqueue(contexts, slot);
+            self.queue_fair(contexts, slot, weight);
+        }
     }
 
     /// Time was used in a context.
     pub fn charge<C: Contexts>(&mut self, contexts: &mut C, slot: u16, ns: u64, now: u64) {
-        contexts.sc_mut(slot).cpu_ns += ns;
+        contexts.sc_mut(slot).count(ns);
         self.debit(contexts, slot, ns, now);
     }
 
     /// Time was used on behalf of a context: its budget or virtual time pays, whoever is charged.
     pub fn debit<C: Contexts>(&mut self, contexts: &mut C, slot: u16, ns: u64, _now: u64) {
         let sc = contexts.sc_mut(slot);
-        sc.left_ns = sc.left_ns.saturating_sub_unsigned(ns);
-        // A queued context keeps its key; what it owes counts from its next turn on.
-        if let Params::Fair { weight } = sc.params {
-            sc.vtime += virtual_ns(ns, weight);
+        // A queued context keeps its key; what it owes is seen when its turn comes.
+        match sc.params {
+            Params::Edf { .. } => sc.left_ns = sc.left_ns.saturating_sub_unsigned(ns),
+            Params::Fair { weight } => {
+                let (units, rest) = fair::units(ns, weight, sc.rest);
+                sc.rest = rest;
+                self.grow(contexts, slot, units, weight);
+            }
+        }
+    }
+
+    /// Puts the virtual time of a fair context forward.
+    fn grow<C: Contexts>(&mut self, contexts: &mut C, slot: u16, units: u64, weight: u64) {
+        let sc = contexts.sc_mut(slot);
+        let before = sc.vtime;
+        sc.vtime = before.saturating_add(units);
+        if sc.place != Place::Out {
+            self.clock.grow(sc.vtime - before, weight);
         }
     }
 
@@ -386,18 +312,19 @@ impl Scheduler {
             (Params::Edf { .. }, Params::Fair { .. }) => true,
             (Params::Fair { .. }, Params::Edf { .. }) => false,
             (Params::Edf { .. }, Params::Edf { .. }) => new.deadline < old.deadline,
-            // The one that runs keeps the processor for the shortest slice at least.
-            (Params::Fair { .. }, Params::Fair { weight }) => new.vtime + virtual_ns(SLICE_MIN_NS, weight) <= old.vtime,
+            (Params::Fair { .. }, Params::Fair { weight }) => {
+                let served = old.vtime >= old.deadline;
+                let deadline = if served { old.vtime.saturating_add(fair::request(weight)) } else { old.deadline };
+                new.deadline <= deadline
+            }
         }
     }
 
-    /// The running context gives up its turn; it goes behind its equals when it is put back.
+    /// The running context gives up its turn: it counts as served, and goes behind its equals when it is put back.
     pub fn yield_now<C: Contexts>(&mut self, contexts: &mut C, slot: u16, _now: u64) {
-        let vtime = self.vtime;
-        let sc = contexts.sc_mut(slot);
-        if matches!(sc.params, Params::Fair { .. }) {
-            sc.left_ns = 0;
-            sc.vtime = sc.vtime.max(vtime);
+        let sc = contexts.sc(slot);
+        if let Params::Fair { weight } = sc.params {
+            self.grow(contexts, slot, sc.deadline.saturating_sub(sc.vtime), weight);
         }
     }
 
@@ -405,10 +332,9 @@ impl Scheduler {
     pub fn replenish<C: Contexts>(&mut self, contexts: &mut C, now: u64) {
         while self.next_replenish_ns <= now {
             let Some(slot) = self.throttled.first() else { break };
-            self.throttled.remove(&mut View(contexts), slot);
+            self.unqueue(contexts, slot);
             contexts.sc_mut(slot).roll(now);
             self.queue_edf(contexts, slot, now);
-            self.look(contexts);
         }
     }
 
@@ -418,41 +344,72 @@ impl Scheduler {
     }
 
     /// Gives a context other parameters.
+    ///
+    /// An EDF context's first period begins now, or when that of a context ends that used its budget and left: no promise is made twice.
     pub fn set<C: Contexts>(&mut self, contexts: &mut C, slot: u16, params: Params, now: u64) -> Result<(), NotAdmitted> {
-        let old = contexts.sc(slot).params;
+        let Sc { params: old, place, .. } = *contexts.sc(slot);
         let admitted = self.admitted - old.utilisation() + params.utilisation();
         if admitted > EDF_SHARE && params.utilisation() > 0 {
             return Err(NotAdmitted);
         }
-        self.admitted = admitted;
-        let queued = contexts.sc(slot).place != Place::Out;
         self.dequeue(contexts, slot);
-        let vtime = self.vtime;
+        if now >= self.leaving_until_ns {
+            self.leaving = 0;
+        }
+        self.resign(contexts.sc(slot));
+        self.admitted = admitted;
+        let clock_now = self.clock.now();
+        let promised = self.admitted + self.leaving;
         let sc = contexts.sc_mut(slot);
         sc.params = params;
-        match params {
-            Params::Edf { budget_ns, period_ns } => (sc.deadline, sc.left_ns) = (now + period_ns, budget_ns as i64),
-            Params::Fair { .. } => (sc.vtime, sc.left_ns) = (vtime, 0),
+        match (old, params) {
+            (_, Params::Edf { budget_ns, period_ns }) if promised <= EDF_SHARE => {
+                (sc.deadline, sc.left_ns) = (now + period_ns, budget_ns as i64);
+            }
+            (_, Params::Edf { .. }) => (sc.deadline, sc.left_ns) = (self.leaving_until_ns, 0),
+            (Params::Edf { .. }, Params::Fair { .. }) => (sc.vtime, sc.rest) = (clock_now, 0),
+            // What it had beyond its share stays the same time.
+            (Params::Fair { weight: before }, Params::Fair { weight }) => {
+                let ahead = sc.vtime.saturating_sub(clock_now) as u128 * before as u128 / weight as u128;
+                sc.vtime = clock_now.saturating_add(u64::try_from(ahead).unwrap_or(u64::MAX));
+                sc.rest = 0;
+            }
         }
-        if queued {
-            self.enqueue(contexts, slot, now);
+        match (place, params) {
+            (Place::Out, _) => {}
+            (Place::Running, Params::Fair { weight }) => {
+                sc.place = place;
+                sc.deadline = sc.vtime;
+                self.clock.join(sc.vtime, weight);
+            }
+            (Place::Running, Params::Edf { .. }) => sc.place = place,
+            (Place::Queued | Place::Early | Place::Throttled, _) => self.enqueue(contexts, slot, now),
         }
         Ok(())
     }
 
+    /// A context gives its reservation back. If it ran before its share in this period, its share is free when the period is over.
+    fn resign(&mut self, sc: &Sc) {
+        if let Params::Edf { budget_ns, .. } = sc.params
+            && sc.left_ns < budget_ns as i64
+        {
+            self.leaving += sc.params.utilisation();
+            self.leaving_until_ns = self.leaving_until_ns.max(sc.deadline);
+        }
+        self.admitted -= sc.params.utilisation();
+    }
+
     /// A fair context comes from another core, whose virtual time means nothing here.
     pub fn move_in<C: Contexts>(&mut self, contexts: &mut C, slot: u16) {
-        let vtime = self.vtime;
         let sc = contexts.sc_mut(slot);
-        (sc.vtime, sc.left_ns) = (vtime, 0);
+        (sc.vtime, sc.rest) = (self.clock.now(), 0);
     }
 
     /// A context leaves for good; answers the time that was charged to it.
     pub fn remove<C: Contexts>(&mut self, contexts: &mut C, slot: u16) -> u64 {
         self.dequeue(contexts, slot);
-        let sc = contexts.sc(slot);
-        self.admitted -= sc.params.utilisation();
-        sc.cpu_ns
+        self.resign(contexts.sc(slot));
+        core::mem::replace(contexts.sc_mut(slot), Sc::EMPTY).cpu_ns()
     }
 
     /// What admitted EDF contexts take of the core, in 1/65536.

@@ -1,15 +1,22 @@
-//! A calendar queue: a ring of buckets under a two-level bitmap, exact order within a bucket.
+//! A calendar queue: rings of buckets under bitmaps, in exact order.
 //!
-//! A key's bucket is `key >> SHIFT`. The ring covers [`BUCKETS`] of them from a moving base on; what lies before the base goes into the first bucket,
-//! what lies beyond the ring into the last, and is moved to its place when the ring gets there. Buckets are sorted by key, equals in order of arrival.
+//! A ring's buckets are `2^SHIFT` wide in the first ring and 8 times wider in each further one; a ring covers [`BUCKETS`] of them from its base on.
+//! An entry goes into the finest ring that reaches it, entries beyond all rings into one last bucket, and there it stays until it is removed.
+//! A ring's base follows the floor, but never passes an entry; what lies below the base goes into the base's bucket. Buckets are sorted by key, equals
+//! in order of arrival. Between rings too: bases only move up, so of two equal keys the one in the coarser ring came first.
 //!
-//! Cost: finding the first entry takes three bitmap words whatever the number of entries. Inserting walks from the tail of one bucket, so an entry
-//! that comes later than its neighbours costs nothing extra; the bound is the number of entries in the same `2^SHIFT` span (or beyond the ring).
+//! Cost: the first entry is known. Inserting walks from the tail of one bucket, past the entries of that bucket with larger keys; removing the first
+//! looks at one bitmap a ring. A bucket is at most an eighth of the distance at which it lies and usually a hundredth, so walks are short.
 
-/// Buckets of the ring.
-const BUCKETS: usize = 1024;
-const WORD: usize = 64;
-const MASK: u64 = BUCKETS as u64 - 1;
+/// Rings. The last one reaches `2^(SHIFT + 21)` beyond its base.
+const RINGS: usize = 5;
+/// Buckets of a ring.
+const BUCKETS: usize = 512;
+const WORDS: usize = BUCKETS / 64;
+/// A ring's buckets are this power of two wider than the ring's before.
+const GROWTH: u32 = 3;
+/// The bucket behind all rings.
+const FAR: usize = RINGS * BUCKETS;
 
 /// An entry's place in its queue. Zero is nobody.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -37,78 +44,86 @@ pub trait Entries {
     fn set_link(&mut self, id: u16, link: Link);
 }
 
+/// Which buckets of a ring are in use.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Ring {
+    /// A bit a bucket, at the bucket's number modulo [`BUCKETS`].
+    words: [u64; WORDS],
+    /// Buckets in use.
+    used: u16,
+    /// Lowest bucket number. No bucket in use lies before it.
+    base: u64,
+}
+
+impl Ring {
+    const EMPTY: Self = Self { words: [0; WORDS], used: 0, base: 0 };
+
+    /// Number of the first bucket in use.
+    #[inline]
+    fn first(&self) -> Option<u64> {
+        if self.used == 0 {
+            return None;
+        }
+        let start = self.base as usize % BUCKETS;
+        let (word, behind) = (start / 64, u64::MAX << (start % 64));
+        // The base's word is looked at twice: from the base on, and at the ring's end what is before.
+        (0..=WORDS).find_map(|step| {
+            let index = (word + step) % WORDS;
+            let mask = match step {
+                0 => behind,
+                WORDS => !behind,
+                _ => u64::MAX,
+            };
+            let bits = self.words[index] & mask;
+            let bucket = index * 64 + bits.trailing_zeros() as usize;
+            (bits != 0).then(|| self.base + (bucket + BUCKETS - start) as u64 % BUCKETS as u64)
+        })
+    }
+
+    /// Moves the base up to a bucket number, or to the first bucket in use if that comes before.
+    fn advance(&mut self, wanted: u64) {
+        if wanted > self.base {
+            self.base = self.first().map_or(wanted, |first| first.min(wanted));
+        }
+    }
+
+    fn mark(&mut self, bucket: usize, used: bool) {
+        let (word, bit) = (&mut self.words[bucket / 64], 1 << (bucket % 64));
+        if used != (*word & bit != 0) {
+            *word ^= bit;
+            self.used = if used { self.used + 1 } else { self.used - 1 };
+        }
+    }
+}
+
 /// The queue.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct CalendarQueue<const SHIFT: u32> {
-    heads: [u16; BUCKETS],
-    tails: [u16; BUCKETS],
-    words: [u64; BUCKETS / WORD],
-    summary: u64,
-    /// Bucket number at which the ring starts.
-    base: u64,
+    heads: [u16; FAR + 1],
+    tails: [u16; FAR + 1],
+    rings: [Ring; RINGS],
+    /// The first entry; 0: none.
+    first: u16,
 }
 
 impl<const SHIFT: u32> CalendarQueue<SHIFT> {
     /// Nobody queued.
-    pub const EMPTY: Self = Self { heads: [0; BUCKETS], tails: [0; BUCKETS], words: [0; BUCKETS / WORD], summary: 0, base: 0 };
+    pub const EMPTY: Self = Self { heads: [0; FAR + 1], tails: [0; FAR + 1], rings: [Ring::EMPTY; RINGS], first: 0 };
 
-    /// The entry with the lowest key.
+    /// The entry with the lowest key; of equals, the one that came first.
     #[inline]
     pub fn first(&self) -> Option<u16> {
-        self.first_bucket().map(|bucket| self.heads[bucket])
+        (self.first != 0).then_some(self.first)
     }
 
-    /// Index of the first bucket that is not empty, in ring order.
-    #[inline]
-    fn first_bucket(&self) -> Option<usize> {
-        if self.summary == 0 {
-            return None;
-        }
-        let start = (self.base & MASK) as usize;
-        let (word, bit) = (start / WORD, start % WORD);
-        let here = self.words[word] >> bit << bit;
-        if here != 0 {
-            return Some(word * WORD + here.trailing_zeros() as usize);
-        }
-        let behind = if word + 1 < BUCKETS / WORD { self.summary >> (word + 1) << (word + 1) } else { 0 };
-        let found = if behind != 0 { behind } else { self.summary };
-        let word = found.trailing_zeros() as usize;
-        Some(word * WORD + self.words[word].trailing_zeros() as usize)
-    }
-
-    /// Queues an entry. `floor` is a key below which no new entry will be queued often: the ring starts there.
+    /// Queues an entry that is in no queue. `floor` is a key below which no new entry will be queued often: the rings start there.
     pub fn insert(&mut self, entries: &mut impl Entries, id: u16, floor: u64) {
-        self.advance(entries, floor);
-        self.place(entries, id);
-    }
-
-    /// Moves the start of the ring up to `floor`, or to the first entry if that comes before.
-    fn advance(&mut self, entries: &mut impl Entries, floor: u64) {
-        let wanted = floor >> SHIFT;
-        if wanted <= self.base {
-            return;
-        }
-        self.base = match self.first_bucket() {
-            None => wanted,
-            Some(bucket) => wanted.min(self.number(bucket)),
-        };
-        self.settle(entries);
-    }
-
-    /// The bucket number that an index stands for.
-    fn number(&self, bucket: usize) -> u64 {
-        self.base + ((bucket as u64).wrapping_sub(self.base) & MASK)
-    }
-
-    fn place(&mut self, entries: &mut impl Entries, id: u16) {
         let key = entries.key(id);
-        let number = (key >> SHIFT).clamp(self.base, self.base + MASK);
-        let bucket = (number & MASK) as usize;
-        let mut before = self.tails[bucket];
+        let bucket = self.bucket(key, floor);
+        let (mut before, mut after) = (self.tails[bucket], 0);
         while before != 0 && entries.key(before) > key {
-            before = entries.link(before).previous;
+            (before, after) = (entries.link(before).previous, before);
         }
-        let after = if before == 0 { self.heads[bucket] } else { entries.link(before).next };
         entries.set_link(id, Link { next: after, previous: before, bucket: bucket as u16 + 1 });
         match before {
             0 => self.heads[bucket] = id,
@@ -118,8 +133,25 @@ impl<const SHIFT: u32> CalendarQueue<SHIFT> {
             0 => self.tails[bucket] = id,
             _ => entries.set_link(after, Link { previous: id, ..entries.link(after) }),
         }
-        self.words[bucket / WORD] |= 1 << (bucket % WORD);
-        self.summary |= 1 << (bucket / WORD);
+        if bucket != FAR {
+            self.rings[bucket / BUCKETS].mark(bucket % BUCKETS, true);
+        }
+        if self.first == 0 || key < entries.key(self.first) {
+            self.first = id;
+        }
+    }
+
+    /// The bucket for a key: that of the finest ring that reaches it.
+    fn bucket(&mut self, key: u64, floor: u64) -> usize {
+        for (index, ring) in self.rings.iter_mut().enumerate() {
+            let shift = SHIFT + GROWTH * index as u32;
+            ring.advance(floor >> shift);
+            let number = (key >> shift).max(ring.base);
+            if number - ring.base < BUCKETS as u64 {
+                return index * BUCKETS + number as usize % BUCKETS;
+            }
+        }
+        FAR
     }
 
     /// Takes an entry out; false if it isn't queued.
@@ -128,12 +160,6 @@ impl<const SHIFT: u32> CalendarQueue<SHIFT> {
         if link.bucket == 0 {
             return false;
         }
-        self.unlink(entries, id, link);
-        self.settle(entries);
-        true
-    }
-
-    fn unlink(&mut self, entries: &mut impl Entries, id: u16, link: Link) {
         let bucket = link.bucket as usize - 1;
         match link.previous {
             0 => self.heads[bucket] = link.next,
@@ -144,51 +170,33 @@ impl<const SHIFT: u32> CalendarQueue<SHIFT> {
             after => entries.set_link(after, Link { previous: link.previous, ..entries.link(after) }),
         }
         entries.set_link(id, Link::NONE);
-        if self.heads[bucket] == 0 {
-            let word = &mut self.words[bucket / WORD];
-            *word &= !(1 << (bucket % WORD));
-            if *word == 0 {
-                self.summary &= !(1 << (bucket / WORD));
-            }
+        if self.heads[bucket] == 0 && bucket != FAR {
+            self.rings[bucket / BUCKETS].mark(bucket % BUCKETS, false);
         }
+        if id == self.first {
+            self.first = self.lowest(entries);
+        }
+        true
     }
 
-    /// Makes sure that the first entry lies in its own bucket: what was beyond the ring moves to its place when it comes first.
-    fn settle(&mut self, entries: &mut impl Entries) {
-        while let Some(bucket) = self.first_bucket() {
-            let number = self.number(bucket);
-            if entries.key(self.heads[bucket]) >> SHIFT <= number {
-                return;
+    /// The first of the rings' first entries.
+    fn lowest(&self, entries: &impl Entries) -> u16 {
+        let mut first = self.heads[FAR];
+        let mut lowest = if first == 0 { u64::MAX } else { entries.key(first) };
+        // From coarse to fine, and only what is lower replaces what was found: of equals, the one in the coarser ring came first.
+        for (index, ring) in self.rings.iter().enumerate().rev() {
+            let Some(number) = ring.first() else { continue };
+            // Only the base's bucket can hold keys that are lower than its start.
+            let shift = SHIFT + GROWTH * index as u32;
+            if first != 0 && number != ring.base && number << shift >= lowest {
+                continue;
             }
-            // Everything in this bucket is later than the bucket. The ring starts here now, so each entry finds a later place.
-            self.base = number.max(self.base);
-            let mut id = self.heads[bucket];
-            let target = entries.key(id) >> SHIFT;
-            if self.words.iter().map(|word| word.count_ones()).sum::<u32>() == 1 {
-                // Nobody else is queued: the ring may start at the first of these.
-                self.base = target;
-            }
-            let mut chain = 0;
-            while id != 0 {
-                let link = entries.link(id);
-                self.unlink(entries, id, link);
-                entries.set_link(id, Link { next: chain, ..Link::NONE });
-                chain = id;
-                id = link.next;
-            }
-            // The chain is reversed; placing from its end keeps equals in order.
-            let mut ordered = 0;
-            while chain != 0 {
-                let next = entries.link(chain).next;
-                entries.set_link(chain, Link { next: ordered, ..Link::NONE });
-                ordered = chain;
-                chain = next;
-            }
-            while ordered != 0 {
-                let next = entries.link(ordered).next;
-                self.place(entries, ordered);
-                ordered = next;
+            let head = self.heads[index * BUCKETS + number as usize % BUCKETS];
+            let key = entries.key(head);
+            if first == 0 || key < lowest {
+                (first, lowest) = (head, key);
             }
         }
+        first
     }
 }

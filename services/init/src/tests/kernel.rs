@@ -84,6 +84,7 @@ pub struct State {
     pub slow: bool,
     pub refuse_spawn: Option<Error>,
     window: Option<u16>,
+    pub now_ns: u64,
 }
 
 /// The fake kernel, until it is dropped.
@@ -413,7 +414,7 @@ impl State {
                 }
                 regs.x[1] = 0;
             }
-            Call::TimeNow => regs.x[0] = 0,
+            Call::TimeNow => regs.x[0] = self.now_ns,
             other => std::panic!("init must not call {}", other.name()),
         }
         Ok(())

@@ -20,6 +20,8 @@ pub struct Memory {
     pub messages: Vec<u64>,
     /// Operations that it once began.
     pub operations: Vec<u64>,
+    /// Where it had tokens written.
+    pub tokens: Vec<u64>,
 }
 
 /// Draws arguments for one agent.
@@ -225,6 +227,13 @@ impl Draw<'_> {
             42 => return (self.garbage(), Vec::new()),
             _ => self.one_of(Call::ALL),
         };
+        // Who has open calls answers them soon; who has none has nothing to answer.
+        let busy = self.world.core.agents[self.slot].open.head != 0;
+        let call = match call {
+            Call::IpcReply if !busy && self.chance(80) => Call::IpcRecv,
+            _ if busy && self.chance(20) => self.one_of(&[Call::IpcReply, Call::IpcReplyRecv, Call::FaultReply]),
+            call => call,
+        };
         // Few agents end by themselves, or the world would be empty soon.
         let call = if matches!(call, Call::Exit) && (self.slot == self.world.init || self.chance(60)) { Call::Yield } else { call };
         (call as u64, self.arguments(call))
@@ -270,7 +279,12 @@ impl Draw<'_> {
             Call::SchedSet => {
                 let class = self.one_of(&[CLASS_FAIR, CLASS_EDF]);
                 let (one, two) = if class == CLASS_EDF { (300_000, 20_000_000) } else { (self.rng.u64(0..1100), 0) };
-                args.extend([(9, self.handle(Kind::Agent)), (0, self.or_garbage(class)), (1, self.or_garbage(one)), (2, self.or_garbage(two))]);
+                args.extend([
+                    (9, self.handle(Kind::Agent)),
+                    (0, self.or_garbage(class)),
+                    (1, self.or_garbage(one)),
+                    (2, self.or_garbage(two)),
+                ]);
             }
             Call::Watch => {
                 let kind = self.one_of(&[Kind::Agent, Kind::Service]);
@@ -306,28 +320,52 @@ impl Draw<'_> {
             }
             Call::AgentMemFree => args.push((0, self.region())),
             Call::CapMint => {
-                args.extend([(9, self.handle(Kind::Agent)), (0, self.garbage()), (1, self.rights()), (2, self.expiry()), (3, self.rng.u64(0..2))]);
+                args.extend([
+                    (9, self.handle(Kind::Agent)),
+                    (0, self.garbage()),
+                    (1, self.rights()),
+                    (2, self.expiry()),
+                    (3, self.rng.u64(0..2)),
+                ]);
             }
             Call::CapDerive => {
                 let handle = self.any_handle();
                 let part = if self.chance(20) { (self.rng.u64(0..3), self.rng.u64(0..3)) } else { (0, 0) };
-                args.extend([(9, handle), (0, self.fewer(handle)), (1, self.expiry()), (2, self.or_garbage(part.0)), (3, self.or_garbage(part.1))]);
+                args.extend([
+                    (9, handle),
+                    (0, self.fewer(handle)),
+                    (1, self.expiry()),
+                    (2, self.or_garbage(part.0)),
+                    (3, self.or_garbage(part.1)),
+                ]);
             }
             Call::CapGrant => {
                 let handle = self.any_handle();
                 let wanted = if self.chance(20) { self.rng.u64(0..90) } else { 0 };
                 let values = [self.rng.u64(0..3), wanted].map(|value| self.or_garbage(value));
-                args.extend([(9, self.handle(Kind::Agent)), (0, handle), (1, self.fewer(handle)), (2, self.expiry()), (3, values[0]), (4, values[1])]);
+                args.extend([
+                    (9, self.handle(Kind::Agent)),
+                    (0, handle),
+                    (1, self.fewer(handle)),
+                    (2, self.expiry()),
+                    (3, values[0]),
+                    (4, values[1]),
+                ]);
             }
             Call::CapDrop => args.push((9, self.any_handle())),
             Call::CapRevoke => args.extend([(9, self.any_handle()), (0, self.bits())]),
             Call::CapExport => {
                 let handle = self.any_handle();
                 let agents: Vec<u64> = self.world.slots().map(|slot| self.world.core.agents[slot].id.0).collect();
-                let to = self.one_of(&agents);
+                let own = self.world.core.agents[self.slot].id.0;
+                let to = if self.chance(60) { own } else { self.one_of(&agents) };
                 args.extend([(9, handle), (0, to), (1, self.fewer(handle)), (2, self.expiry()), (11, self.address() & !7)]);
             }
-            Call::CapAdmit => args.push((11, self.address() & !7)),
+            Call::CapAdmit => {
+                let known = self.memory.tokens.last().copied();
+                let address = self.address() & !7;
+                args.push((11, known.filter(|_| self.chance(70)).unwrap_or(address)));
+            }
             Call::CapCheck => {
                 let handle = self.any_handle();
                 args.extend([(9, handle), (0, self.fewer(handle))]);
@@ -338,7 +376,8 @@ impl Draw<'_> {
             Call::PqcOperation => {
                 self.payload(&mut args);
                 let caps = self.rng.u8(0..2);
-                let info = SendInfo { length: self.rng.u32(0..=7) * 8, caps, move_caps: caps > 0 && self.rng.bool(), ..SendInfo::default() };
+                let info =
+                    SendInfo { length: self.rng.u32(0..=7) * 8, caps, move_caps: caps > 0 && self.rng.bool(), ..SendInfo::default() };
                 args.extend([(10, self.or_garbage(info.encode())), (12, self.deadline()), (13, self.bits())]);
             }
             Call::PqcPoll | Call::PqcCancel => args.push((9, self.operation())),
@@ -346,7 +385,14 @@ impl Draw<'_> {
                 let table = self.one_of(&[Table::Agents, Table::Slots, Table::Memory, Table::Cores, Table::Irqs]);
                 let subject = self.world.core.agents[self.slot].id.0;
                 let values = [table as u64, 0, subject, 4096].map(|value| self.or_garbage(value));
-                args.extend([(9, self.handle(Kind::Observe)), (0, values[0]), (1, values[1]), (2, values[2]), (10, values[3]), (11, self.address() & !7)]);
+                args.extend([
+                    (9, self.handle(Kind::Observe)),
+                    (0, values[0]),
+                    (1, values[1]),
+                    (2, values[2]),
+                    (10, values[3]),
+                    (11, self.address() & !7),
+                ]);
             }
             Call::PowerControl => args.extend([(9, self.handle(Kind::Power)), (0, self.rng.u64(0..3))]),
             Call::SeedSet => args.push((9, self.handle(Kind::Seed))),

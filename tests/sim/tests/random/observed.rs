@@ -10,7 +10,18 @@ use aios_sim::World;
 
 /// What the parts of an agent's fingerprint are.
 pub const PARTS: [&str; 12] = [
-    "state", "registers", "notifications", "lists", "timers", "slots", "pools", "mailbox", "regions", "family", "operations", "parameters",
+    "state",
+    "registers",
+    "notifications",
+    "lists",
+    "timers",
+    "slots",
+    "pools",
+    "mailbox",
+    "regions",
+    "family",
+    "operations",
+    "parameters",
 ];
 
 fn fingerprint(value: impl Hash) -> u64 {

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use aios_abi::call::{TOKEN_SIZE, init};
+use aios_abi::call::init;
 use aios_abi::id::MessageId;
 use aios_abi::limits::USER_BASE;
-use aios_abi::message::{FaultCause, Received, RecvInfo, SendInfo};
+use aios_abi::message::{FaultCause, Received, RecvInfo};
 use aios_abi::rights::Rights;
 use aios_abi::{AgentId, Call, Error};
 use aios_core::agent::State;
@@ -54,9 +54,11 @@ struct Soup {
     climate: Climate,
     programs: BTreeMap<u16, Program>,
     tokens: Vec<Held>,
+    /// In this step init gave away much at once.
+    equipped: bool,
     /// Who makes which call in this step.
     actor: Option<(AgentId, Call)>,
-    counts: BTreeMap<(String, bool), u64>,
+    counts: BTreeMap<(&'static str, u64), u64>,
 }
 
 impl Soup {
@@ -66,8 +68,16 @@ impl Soup {
         world.sim.interrupt_chance = climate.interrupts;
         world.sim.interrupt_seed.set(seed | 1 << 40);
         let rng = fastrand::Rng::with_seed(seed);
-        let mut soup =
-            Self { world, rng, climate, programs: BTreeMap::new(), tokens: Vec::new(), actor: None, counts: BTreeMap::new() };
+        let mut soup = Self {
+            world,
+            rng,
+            climate,
+            programs: BTreeMap::new(),
+            tokens: Vec::new(),
+            equipped: false,
+            actor: None,
+            counts: BTreeMap::new(),
+        };
         let init = soup.world.init;
         soup.world.memory(init, &[1; 70_000]);
         for _ in 0..5 {
@@ -162,19 +172,21 @@ impl Soup {
 
     fn run(&mut self, steps: u32) {
         let mut before = self.list();
-        for _ in 0..steps {
-            if self.world.slots().count() < 4 {
-                self.equip();
-                before = self.list();
-            }
+        for step in 0..steps {
+            self.equipped = false;
             self.actor = None;
             self.step();
             if let Err(violation) = self.world.core.check(&self.world.sim) {
                 panic!("after {:?}: {violation}", self.actor);
             }
-            self.world.check();
+            // Pages that are lost stay lost: they are found some steps later as well.
+            if step % 16 == 0 {
+                self.world.check();
+            }
             let after = self.list();
-            authority::check(&before, &after, self.actor);
+            if !self.equipped {
+                authority::check(&before, &after, self.actor);
+            }
             before = after;
         }
     }
@@ -226,6 +238,11 @@ impl Soup {
             self.programs.insert(slot, Program { id, incarnation, issued: None, memory: Memory::default() });
         }
         self.conclude(slot);
+        if slot == self.world.init && self.world.slots().count() < 4 {
+            self.equip();
+            self.equipped = true;
+            return;
+        }
         if slot != self.world.init && self.rng.u32(0..100) < self.climate.faults {
             self.fault(slot);
             return;
@@ -251,7 +268,8 @@ impl Soup {
     }
 
     fn fault(&mut self, slot: u16) {
-        let causes = [FaultCause::DataUnmapped, FaultCause::DataUnmapped, FaultCause::Undefined, FaultCause::DataPermission, FaultCause::Alignment];
+        let causes =
+            [FaultCause::DataUnmapped, FaultCause::DataUnmapped, FaultCause::Undefined, FaultCause::DataPermission, FaultCause::Alignment];
         let cause = causes[self.rng.usize(0..causes.len())];
         let regions = self.world.core.agents[slot].regions.as_slice().to_vec();
         let address = match self.rng.choice(regions.iter()) {
@@ -274,7 +292,7 @@ impl Soup {
         };
         let done = x[8] == 0;
         assert!(done || Error::from_code(x[8] as u16).is_some_and(|error| error.code() as u64 == x[8]), "{call:?} ended with {:#x}", x[8]);
-        *self.counts.entry((call.name().to_owned(), done)).or_default() += 1;
+        *self.counts.entry((call.name(), x[8])).or_default() += 1;
         if call == Call::IpcCall && !issued.message.eq(&MessageId::NONE) {
             assert_eq!(done, issued.reply.is_some(), "a call ends with its reply or with an error: {x:x?}");
             if let Some(replier) = issued.reply {
@@ -294,9 +312,11 @@ impl Soup {
                 let handles = [x[7] & 0xffff_ffff, x[7] >> 32, x[6] & 0xffff_ffff, x[6] >> 32];
                 memory.handles.extend(&handles[..head.caps as usize]);
             }
-            Call::AgentSpawn | Call::FrameAlloc | Call::CapMint | Call::CapDerive | Call::AgentPoolAlloc | Call::CapAdmit => memory.handles.push(x[0]),
+            Call::AgentSpawn | Call::FrameAlloc | Call::CapMint | Call::CapDerive | Call::AgentPoolAlloc | Call::CapAdmit => {
+                memory.handles.push(x[0])
+            }
             Call::PqcOperation => memory.operations.push(x[0]),
-            Call::CapExport => {}
+            Call::CapExport => memory.tokens.push(x[11]),
             _ => {}
         }
     }
@@ -374,13 +394,14 @@ impl Soup {
     fn judge_refusal(&self, slot: u16, call: Option<Call>, before: &BTreeMap<u16, [u64; 12]>, queued: &[u16], replied: Option<u16>) {
         let after = observe(&self.world, slot);
         let receives = matches!(call, Some(Call::IpcRecv | Call::IpcReplyRecv));
+        // Whose call or operation the reply was for.
+        let answered = MessageId(self.world.core.agents[slot].registers.x[9]).sender_slot();
         let excused = |agent: u16, part: &str| {
             let failed = self.world.core.agents.get(agent).is_some_and(|agent| agent.state == State::Ready && agent.registers.x[8] != 0);
             let sends = matches!(call, Some(Call::IpcSend | Call::IpcCall | Call::PqcOperation));
-            (receives && (queued.contains(&agent) || replied == Some(agent) || (agent == slot && part == "lists")))
+            (receives && (queued.contains(&agent) || answered == agent || (agent == slot && part == "lists")))
                 || (receives && part == "lists")
                 || (receives && replied.is_some() && agent == slot && matches!(part, "slots" | "lists"))
-                || (receives && agent != slot && part == "operations")
                 || (sends && agent != slot && failed && matches!(part, "state" | "registers" | "timers"))
                 || (call == Some(Call::PqcPoll) && agent == slot && part == "operations")
                 || (call == Some(Call::AgentSpawn) && agent == slot && part == "family")
@@ -416,7 +437,8 @@ impl Soup {
         }
         // Who is left can't be ended by init any more; what belongs to init's children that are gone is back.
         let agents = &self.world.core.agents;
-        let promised: u64 = self.world.slots().filter(|&slot| agents[slot].parent == agents[init].id).map(|slot| agents[slot].pools[0].quota).sum();
+        let promised: u64 =
+            self.world.slots().filter(|&slot| agents[slot].parent == agents[init].id).map(|slot| agents[slot].pools[0].quota).sum();
         assert!(agents[init].pools.iter().map(|pool| pool.used).sum::<u64>() >= promised);
         self.world.check();
     }
@@ -464,20 +486,18 @@ fn whatever_agents_do_every_invariant_holds() {
 
 #[test]
 fn random_calls_reach_every_call_with_and_without_success() {
-    let mut counts: BTreeMap<(String, bool), u64> = BTreeMap::new();
+    let mut counts: BTreeMap<(&str, u64), u64> = BTreeMap::new();
     for seed in 1000..1008 {
         let mut soup = Soup::new(seed, climates(0));
-        soup.run(2500);
+        soup.run(2000);
         for (key, count) in soup.counts {
             *counts.entry(key).or_default() += count;
         }
     }
-    let _ = (SendInfo::default(), TOKEN_SIZE);
-    let missing: Vec<_> = Call::ALL
-        .iter()
-        .flat_map(|call| [(call.name().to_owned(), true), (call.name().to_owned(), false)])
-        .filter(|key| !counts.contains_key(key))
-        .collect();
-    eprintln!("{counts:?}");
-    assert!(missing.len() <= 6, "{missing:?}");
+    let seen = |call: &Call, good: bool| counts.keys().any(|&(name, status)| name == call.name() && (status == 0) == good);
+    let missing: Vec<_> =
+        Call::ALL.iter().flat_map(|call| [(call, true), (call, false)]).filter(|(call, good)| !seen(call, *good)).collect();
+    // These never fail; these never come back.
+    let never = [(Call::Yield, false), (Call::TimerSet, false), (Call::TimeNow, false), (Call::Exit, true), (Call::PowerControl, true)];
+    assert!(missing.iter().all(|&(&call, good)| never.contains(&(call, good))), "{missing:?} of {counts:?}");
 }

@@ -67,7 +67,8 @@ fn row(agent: &AgentRecord, share: u64) -> Vec<Cell> {
         Cell::Bytes(agent.pages_used.saturating_mul(PAGE_SIZE as u64)),
         Cell::Bytes(agent.pages_quota.saturating_mul(PAGE_SIZE as u64)),
         Cell::Number(agent.received),
-        Cell::Number(agent.incarnation),
+        // The first run is no restart.
+        Cell::Number(agent.incarnation.saturating_sub(1)),
     ]
 }
 
