@@ -1,0 +1,87 @@
+//! Agents move between cores: the block changes hands, with all that it owns.
+
+use aios_abi::Error;
+
+use super::super::{Core, TIMER_PQC, TIMER_USER, TIMER_WAIT};
+use super::packet::{Asking, Packet};
+use crate::agent::{Agent, State};
+use crate::machine::{Lane, Machine};
+
+impl<M: Machine> Core<M> {
+    /// Whether an agent can move: nobody of this core waits for it, and it waits for nobody.
+    pub(super) fn check_movable(&self, slot: u16) -> Result<(), Error> {
+        let agent = &self.agents[slot];
+        let idle = matches!(agent.state, State::New | State::Ready | State::Receiving) && agent.work.is_none() && agent.reap.phase == 0;
+        let alone = agent.queue.head == 0 && agent.open.head == 0 && agent.asking == Asking::Nothing;
+        let unbound = !self.bindings.iter().any(|binding| binding.agent == agent.id);
+        let operations = agent.operations.iter().all(|operation| operation.handle == 0);
+        if agent.parent.is_kernel() || agent.sc.class() != 0 {
+            return Err(Error::WrongState);
+        }
+        if idle && alone && unbound && operations { Ok(()) } else { Err(Error::Busy) }
+    }
+
+    /// Moves an agent to another core.
+    pub(in crate::core) fn migrate(&mut self, machine: &mut M, slot: u16, core: u64, now: u64) -> Result<(), Error> {
+        if core == self.facts.core {
+            return Ok(());
+        }
+        if core >= machine.cores() as u64 {
+            return Err(Error::NoSuchCore);
+        }
+        self.check_movable(slot)?;
+        self.pay(now);
+        for kind in [TIMER_WAIT, TIMER_USER, TIMER_PQC] {
+            let at = self.timers.time(&self.agents, slot, kind);
+            self.set_agent_timer(slot, kind, u64::MAX);
+            self.agents[slot].travel_ns[kind as usize] = at;
+        }
+        self.sched.dequeue(&mut self.agents, slot);
+        if self.context == slot {
+            (self.context, self.current) = (0, 0);
+        }
+        self.undecided = true;
+        machine.save_fp(slot);
+        machine.forget(slot);
+        let Some(page) = self.agents.0[slot as usize].take() else { return Err(Error::PeerDied) };
+        machine.set_home(slot, core as u16);
+        match machine.post(core as u16, Lane::Request, Packet::Move(page)) {
+            Ok(()) => {
+                self.alive -= 1;
+                Ok(())
+            }
+            Err(packet) => {
+                machine.set_home(slot, self.facts.core as u16);
+                if let Packet::Move(page) = packet {
+                    self.agents.0[slot as usize] = Some(page);
+                    self.settle_in(slot, now);
+                }
+                Err(Error::Busy)
+            }
+        }
+    }
+
+    pub(super) fn arrive(&mut self, machine: &mut M, page: M::Page<Agent<M>>, now: u64) {
+        let slot = page.id.slot();
+        self.agents.0[slot as usize] = Some(page);
+        self.alive += 1;
+        let _ = machine;
+        self.settle_in(slot, now);
+    }
+
+    /// An agent lives here from now on: its timers run, and it competes.
+    pub(super) fn settle_in(&mut self, slot: u16, now: u64) {
+        let times = core::mem::replace(&mut self.agents[slot].travel_ns, [u64::MAX; 3]);
+        for (kind, at) in times.into_iter().enumerate() {
+            self.set_agent_timer(slot, kind as u8, at);
+        }
+        self.sched.move_in(&mut self.agents, slot);
+        // What came while it was on its way waits in its mailbox or is sent again; a receive is done again from its start.
+        if self.agents[slot].state == State::Receiving {
+            self.agents[slot].registers.pc -= 4;
+            self.agents[slot].state = State::Ready;
+            self.set_wait_timer(slot, u64::MAX);
+        }
+        self.wake(slot, now);
+    }
+}

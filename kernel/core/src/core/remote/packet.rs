@@ -1,0 +1,260 @@
+//! What travels between cores.
+
+use aios_abi::Error;
+use aios_abi::call::AgentOp;
+use aios_abi::id::{AgentId, MessageId};
+use aios_abi::message::{Received, SendInfo};
+use aios_abi::record::{AgentRecord, Table};
+
+use crate::agent::{Agent, Outgoing};
+use crate::cap::Slot;
+use crate::machine::Machine;
+use crate::sched::Params;
+use crate::space::Access;
+
+/// Words of an answer: the longest record, its length, and the next cursor.
+pub const ANSWER_WORDS: usize = AgentRecord::WORDS + 2;
+/// Pages that hold capabilities and payload of a message between cores.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Cargo {
+    /// Physical address of the first page.
+    pub(super) address: u64,
+    pub(super) pages: u64,
+}
+
+/// A message on its way to another core.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Parcel {
+    pub(super) sender: AgentId,
+    pub(super) info: SendInfo,
+    pub(super) outgoing: Outgoing,
+    pub(super) words: [u64; 8],
+    pub(super) cargo: Option<Cargo>,
+}
+
+impl Parcel {
+    /// A message of register words.
+    pub(in crate::core) const fn of_words(sender: AgentId, info: SendInfo, outgoing: Outgoing, words: [u64; 8]) -> Self {
+        Self { sender, info, outgoing, words, cargo: None }
+    }
+}
+
+/// What an agent asks of another core.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Request {
+    /// Deliver a message or a call.
+    Message {
+        /// The receiver.
+        to: AgentId,
+        /// Message or call.
+        kind: Received,
+        /// The message.
+        parcel: Parcel,
+    },
+    /// Deliver the reply to a call.
+    Reply {
+        /// The replier's incarnation.
+        incarnation: u32,
+        /// The reply; its message id is the call's.
+        parcel: Parcel,
+    },
+    /// Raise notification bits.
+    Notify {
+        /// Whose.
+        to: AgentId,
+        /// Which.
+        bits: u64,
+    },
+    /// Tell a supervisor of a fault.
+    Fault {
+        /// The supervisor.
+        to: AgentId,
+        /// The fault; its words are [`aios_abi::message::Fault`].
+        parcel: Parcel,
+    },
+    /// Answer a fault.
+    Judge {
+        /// The fault's message.
+        message: MessageId,
+        /// The supervisor.
+        from: AgentId,
+        /// 0 resume, 1 resume at `pc`, 2 kill.
+        verdict: u64,
+        /// Where to resume.
+        pc: u64,
+    },
+    /// `AgentControl`.
+    Control {
+        /// The agent.
+        to: AgentId,
+        /// What to do.
+        op: AgentOp,
+        /// `x1`–`x6`.
+        arguments: [u64; 6],
+    },
+    /// Set an agent's supervisor: agent and badge.
+    Supervise {
+        /// The agent.
+        to: AgentId,
+        /// Its supervisor.
+        supervisor: (AgentId, u64),
+    },
+    /// `SchedSet`.
+    Schedule {
+        /// The agent.
+        to: AgentId,
+        /// Its parameters.
+        params: Params,
+    },
+    /// `Watch` on an agent.
+    Watch {
+        /// The agent.
+        to: AgentId,
+        /// Who watches.
+        watcher: AgentId,
+        /// Bits to raise at its death.
+        bits: u64,
+    },
+    /// Put a capability into a table.
+    Grant {
+        /// Whose.
+        to: AgentId,
+        /// The capability; the reference on its node goes along.
+        slot: Slot,
+        /// Index, or 0.
+        wanted: u16,
+    },
+    /// Map a frame or device into an agent, which gets the capability too.
+    Map {
+        /// Into whose space.
+        to: AgentId,
+        /// The capability, its word the address; the reference on its node goes along.
+        slot: Slot,
+        /// How.
+        access: Access,
+    },
+    /// An agent is gone (or starts anew): end waits for it, and kill its children.
+    Depart {
+        /// The agent.
+        id: AgentId,
+        /// What those hear that wait for it.
+        error: Error,
+    },
+    /// Nothing: the answer says that the core has been through its kernel's end since.
+    Pass,
+    /// Remove mappings of a tree: of void capabilities, or all.
+    Sweep {
+        /// Root of the tree.
+        root: u32,
+        /// All of them.
+        whole: bool,
+    },
+    /// One record.
+    Inspect {
+        /// Of which table.
+        table: Table,
+        /// Cursor.
+        cursor: u64,
+        /// Agent, for tables of one agent.
+        subject: AgentId,
+    },
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// Done.
+    Done,
+    /// Refused.
+    Failed(Error),
+    /// Not now: the call starts over.
+    Again,
+}
+
+/// What travels between cores.
+pub enum Packet<M: Machine> {
+    /// A request.
+    Request {
+        /// The core that wants the answer.
+        core: u16,
+        /// The agent that waits for it.
+        from: AgentId,
+        /// What it asks.
+        request: Request,
+    },
+    /// The answer to a request.
+    Answer {
+        /// The core that answers.
+        core: u16,
+        /// The agent that waits for it.
+        to: AgentId,
+        /// How it ended.
+        status: Status,
+        /// What it brings.
+        values: [u64; ANSWER_WORDS],
+    },
+    /// Something that needs no answer.
+    Notice(Notice),
+    /// An agent that moves here.
+    Move(M::Page<Agent<M>>),
+}
+
+/// Something that needs no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// Raise notification bits.
+    Raise {
+        /// Whose.
+        to: AgentId,
+        /// Which.
+        bits: u64,
+    },
+    /// Give pages back to a pool.
+    Credit {
+        /// Whose pool.
+        to: AgentId,
+        /// Which.
+        pool: u8,
+        /// Pages.
+        pages: u64,
+        /// A child's quota: the child is gone.
+        child: bool,
+    },
+}
+
+/// What an agent does when its answer comes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Asking {
+    /// It asks nothing.
+    #[default]
+    Nothing,
+    /// The call ends with the answer's status.
+    Status,
+    /// The same, and `x0` is the first value.
+    Value,
+    /// A call: it waits for the reply until the deadline.
+    Call(AgentId),
+    /// A one-way message: `x12` is its id.
+    Send,
+    /// A reply, and then a receive.
+    ReplyThenReceive,
+    /// A fault: the agent stays stopped.
+    Fault(AgentId),
+    /// A grant of the capability in this slot index; a move is completed when it is done.
+    Grant {
+        /// Index in the asker's table.
+        index: u16,
+        /// Move.
+        moves: bool,
+    },
+    /// A mapping into another agent.
+    Mapping,
+    /// Records go to the asker's buffer.
+    Inspect,
+    /// A PQC operation.
+    Operation(MessageId),
+    /// The reaper goes on.
+    Reap,
+    /// The work goes on with the next core.
+    Work,
+}
