@@ -16,14 +16,18 @@ mod check;
 mod fault;
 mod inspect;
 mod ipc;
+mod mail;
 mod memory;
 mod pqc;
 mod reap;
 mod remote;
+mod run;
+mod table;
 mod token;
+mod transfer;
 
 use aios_abi::id::{AgentId, SlotHandle};
-use aios_abi::limits::{AGENTS, CORES, IRQS};
+use aios_abi::limits::{CORES, IRQS};
 use aios_abi::rights::{Kind, Rights};
 use aios_abi::{Call, Error};
 
@@ -31,16 +35,16 @@ pub use boot::{InitImage, InitSegment};
 pub use check::Violation;
 pub use fault::Exception;
 pub use remote::{ANSWER_WORDS, Asking, Cargo, Notice, OUTSTANDING, Packet, Parcel, Request, Status};
+pub use table::Agents;
 pub use token::KEY_SIZE;
 
 use remote::{JOBS, Job, OUTBOX};
 
-use crate::agent::{Agent, State};
 use crate::cap::Slot;
 use crate::machine::Machine;
 use crate::pool::{Ledger, Pool};
-use crate::sched::{Contexts, Sc, Scheduler};
-use crate::timers::{TimerContexts, TimerLinks, Timers};
+use crate::sched::Scheduler;
+use crate::timers::Timers;
 
 /// Timer of an agent: the deadline of its blocking call.
 const TIMER_WAIT: u8 = 0;
@@ -129,67 +133,6 @@ pub struct Facts {
     pub kernel_tables: u64,
     /// Pages that are not RAM: the largest physical page number plus one that an agent may map as device memory.
     pub device_pages: u64,
-}
-
-/// The agents of a core, by agent-table slot.
-pub struct Agents<M: Machine>([Option<M::Page<Agent<M>>>; AGENTS]);
-
-impl<M: Machine> Agents<M> {
-    const EMPTY: Self = Self([const { None }; AGENTS]);
-
-    /// The agent at a slot, if there is one.
-    pub fn get(&self, slot: u16) -> Option<&Agent<M>> {
-        self.0.get(slot as usize)?.as_deref()
-    }
-
-    /// The agent at a slot, if there is one.
-    pub fn get_mut(&mut self, slot: u16) -> Option<&mut Agent<M>> {
-        self.0.get_mut(slot as usize)?.as_deref_mut()
-    }
-
-    /// Where the agent with this id is, unless it is gone or going.
-    #[inline]
-    pub fn find(&self, id: AgentId) -> Option<u16> {
-        let agent = self.get(id.slot())?;
-        (agent.id == id && agent.state != State::Dying).then_some(id.slot())
-    }
-
-    /// Two different agents at once.
-    fn pair(&mut self, a: u16, b: u16) -> (&mut Agent<M>, &mut Agent<M>) {
-        let [a, b] = self.0.get_disjoint_mut([a as usize, b as usize]).expect("two different agents");
-        (a.as_deref_mut().expect("agent is there"), b.as_deref_mut().expect("agent is there"))
-    }
-}
-
-impl<M: Machine> core::ops::Index<u16> for Agents<M> {
-    type Output = Agent<M>;
-    fn index(&self, slot: u16) -> &Agent<M> {
-        self.get(slot).expect("slots that the kernel itself keeps name agents")
-    }
-}
-
-impl<M: Machine> core::ops::IndexMut<u16> for Agents<M> {
-    fn index_mut(&mut self, slot: u16) -> &mut Agent<M> {
-        self.get_mut(slot).expect("slots that the kernel itself keeps name agents")
-    }
-}
-
-impl<M: Machine> Contexts for Agents<M> {
-    fn sc(&self, slot: u16) -> &Sc {
-        &self[slot].sc
-    }
-    fn sc_mut(&mut self, slot: u16) -> &mut Sc {
-        &mut self[slot].sc
-    }
-}
-
-impl<M: Machine> TimerContexts for Agents<M> {
-    fn timers(&self, slot: u16) -> &TimerLinks {
-        &self[slot].timers
-    }
-    fn timers_mut(&mut self, slot: u16) -> &mut TimerLinks {
-        &mut self[slot].timers
-    }
 }
 
 /// The state of one processor core.
@@ -384,192 +327,6 @@ impl<M: Machine> Core<M> {
         }
         let _ = machine;
         self.sched.replenish(&mut self.agents, now);
-        self.undecided = true;
-    }
-
-    /// Decides whom to run, after doing the work that has to be done first.
-    pub fn next(&mut self, machine: &mut M, now: u64) -> Next {
-        loop {
-            let dying = self.reapable();
-            if dying != 0 {
-                if self.agents[dying].parent.is_kernel() {
-                    return Next::Halt;
-                }
-                if !self.reap_step(machine, dying, now) || machine.interrupt_pending() || !self.flush(machine) {
-                    return Next::Interrupted;
-                }
-                continue;
-            }
-            if self.jobs_waiting && self.job_step(machine, now) {
-                if machine.interrupt_pending() || !self.flush(machine) {
-                    return Next::Interrupted;
-                }
-                continue;
-            }
-            if self.outbox_waiting && !self.flush(machine) {
-                return Next::Interrupted;
-            }
-            if self.undecided {
-                self.decide(now);
-            }
-            if self.timer_stale {
-                self.arm(machine);
-            }
-            let Some(agent) = self.agents.get(self.current).filter(|_| self.context != 0) else { return Next::Idle };
-            if agent.work.is_none() {
-                return Next::Run(self.current);
-            }
-            if !self.work_step(machine, self.current, now) || machine.interrupt_pending() {
-                return Next::Interrupted;
-            }
-        }
-    }
-
-    fn arm(&mut self, machine: &mut M) {
-        let at = self.timers.next().min(self.sched.next_replenish()).min(self.until_ns);
-        self.timer_stale = false;
-        if at != self.timer_ns {
-            self.timer_ns = at;
-            machine.set_timer(at);
-        }
-    }
-
-    /// Charges the time since the last charge to whoever pays.
-    fn pay(&mut self, now: u64) {
-        let spent = now.saturating_sub(self.paid_ns);
-        self.paid_ns = now.max(self.paid_ns);
-        if self.context == 0 {
-            self.counters.idle_ns += spent;
-            return;
-        }
-        self.sched.charge(&mut self.agents, self.context, spent, now);
-        let debit = self.agents[self.context].debit;
-        if let Some(client) = self.agents.find(debit) {
-            self.sched.debit(&mut self.agents, client, spent, now);
-        }
-    }
-
-    fn decide(&mut self, now: u64) {
-        self.pay(now);
-        self.undecided = false;
-        self.timer_stale = true;
-        let before = self.current;
-        if self.context != 0 {
-            let context = self.context;
-            self.context = 0;
-            match self.chain_end(context) {
-                None => self.sched.dequeue(&mut self.agents, context),
-                Some(end) => {
-                    self.sched.put_back(&mut self.agents, context, now);
-                    if end != context && !self.sched.is_runnable(&self.agents, context) {
-                        // The budget that was lent has ended: the server goes on with its own, and the client is debited.
-                        self.agents[end].debit = self.agents[context].id;
-                        self.wake(end, now);
-                        self.undecided = false;
-                    }
-                }
-            }
-        }
-        self.until_ns = u64::MAX;
-        self.current = 0;
-        while let Some(pick) = self.sched.pick(&mut self.agents, now) {
-            if let Some(agent) = self.chain_end(pick.slot) {
-                self.context = pick.slot;
-                self.current = agent;
-                self.until_ns = pick.until_ns;
-                break;
-            }
-            self.sched.dequeue(&mut self.agents, pick.slot);
-        }
-        if self.current != before {
-            self.counters.switches += 1;
-        }
-    }
-
-    /// The agent that a context would run: the end of the chain of calls that starts at its owner, if that can run.
-    fn chain_end(&self, owner: u16) -> Option<u16> {
-        let mut slot = owner;
-        for _ in 0..AGENTS {
-            let agent = self.agents.get(slot)?;
-            if agent.suspended {
-                return None;
-            }
-            match agent.state {
-                State::Ready => return Some(slot),
-                State::Calling(peer) | State::Awaiting(peer) => slot = self.agents.find(peer)?,
-                _ => return None,
-            }
-        }
-        None
-    }
-
-    /// A context can run somebody now: it competes.
-    fn wake(&mut self, slot: u16, now: u64) {
-        if self.context == slot || self.chain_end(slot).is_none() {
-            self.undecided |= self.context == slot;
-            return;
-        }
-        self.sched.enqueue(&mut self.agents, slot, now);
-        if self.context == 0 || self.sched.preempts(&self.agents, slot, self.context) {
-            self.undecided = true;
-        }
-    }
-
-    /// The current agent can't go on: its context runs whoever it waits for, or rests.
-    fn leave(&mut self) {
-        match self.chain_end(self.context) {
-            Some(agent) => self.current = agent,
-            None => self.undecided = true,
-        }
-    }
-
-    /// Sets notification bits of an agent and wakes it if it waits for them.
-    fn raise(&mut self, slot: u16, bits: u64, now: u64) {
-        let agent = &mut self.agents[slot];
-        agent.notifications |= bits;
-        if agent.state == State::Receiving && agent.notifications != 0 {
-            agent.take_notifications();
-            self.resume(slot, now);
-        }
-    }
-
-    /// An agent that waited is ready again.
-    fn resume(&mut self, slot: u16, now: u64) {
-        self.agents[slot].state = State::Ready;
-        self.set_wait_timer(slot, u64::MAX);
-        self.wake(slot, now);
-    }
-
-    fn set_wait_timer(&mut self, slot: u16, at_ns: u64) {
-        self.set_agent_timer(slot, TIMER_WAIT, at_ns);
-    }
-
-    fn set_agent_timer(&mut self, slot: u16, kind: u8, at_ns: u64) {
-        let changed = if at_ns == u64::MAX {
-            self.timers.cancel(&mut self.agents, slot, kind)
-        } else {
-            self.timers.set(&mut self.agents, slot, kind, at_ns);
-            true
-        };
-        self.timer_stale |= changed;
-    }
-
-    /// Ends the wait of an agent with an error.
-    fn end_wait(&mut self, slot: u16, error: Error, now: u64) {
-        let peer = match self.agents[slot].state {
-            State::Receiving => None,
-            State::Calling(peer) | State::Awaiting(peer) => Some(peer),
-            _ => return,
-        };
-        if let Some(peer) = peer {
-            self.unlink_from_peer(slot, peer);
-        }
-        self.agents[slot].fail(error);
-        self.resume(slot, now);
-        // Who was helped by this agent's context must be able to go on without it.
-        if let Some(peer) = peer.and_then(|peer| self.agents.find(peer)) {
-            self.wake(peer, now);
-        }
         self.undecided = true;
     }
 

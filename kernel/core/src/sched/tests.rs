@@ -2,7 +2,9 @@
 //!
 //! Random tests print their seed; `AIOS_SEED=<n>` repeats one.
 
+mod fair;
 mod queue;
+mod world;
 
 use fastrand::Rng;
 

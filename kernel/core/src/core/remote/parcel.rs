@@ -8,7 +8,7 @@ use aios_abi::limits::{MESSAGE_CAPS, MESSAGE_REGISTERS, PAGE_SIZE};
 use aios_abi::message::{Received, RecvInfo, SendInfo};
 
 use super::super::Core;
-use super::super::ipc::{cap_handles, payload};
+use super::super::transfer::{cap_handles, payload};
 use super::packet::{Cargo, Parcel, Status};
 use crate::agent::{Outgoing, State};
 use crate::cap::Slot;
