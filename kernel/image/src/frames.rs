@@ -12,7 +12,7 @@ use aios_handoff::layout::PAGE_SIZE;
 
 /// Longest run, pages.
 pub const RUN_MAX: u64 = 1 << (ORDERS - 1);
-const ORDERS: usize = 6;
+const ORDERS: usize = 7;
 /// Levels of bits: enough for 2^30 pages.
 const LEVELS: usize = 5;
 /// Most zones.

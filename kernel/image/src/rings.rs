@@ -69,7 +69,7 @@ impl Ring {
 
 /// Physical address of each ring, by receiver, sender and lane; 0: there is none.
 static RINGS: [AtomicU64; CORES * CORES * LANES] = [const { AtomicU64::new(0) }; CORES * CORES * LANES];
-/// Cores that have rings.
+/// Cores that run and are asked.
 static COUNT: AtomicU16 = AtomicU16::new(1);
 /// `MPIDR` affinity of each core.
 static AFFINITIES: [AtomicU64; CORES] = [const { AtomicU64::new(0) }; CORES];
@@ -88,8 +88,12 @@ pub fn install(cores: usize) -> Option<u64> {
             pages += RING_PAGES;
         }
     }
-    COUNT.store(cores as u16, Ordering::Release);
     Some(pages)
+}
+
+/// Says how many cores run: so many are asked from now on.
+pub fn open(cores: usize) {
+    COUNT.store(cores as u16, Ordering::Release);
 }
 
 const fn index(to: usize, from: usize, lane: usize) -> usize {
@@ -127,7 +131,7 @@ pub fn take(to: usize, lane: Lane) -> Option<Packet<Hardware>> {
     (0..usize::from(cores())).filter(|&from| from != to).find_map(|from| ring(to, from, lane)?.pop())
 }
 
-/// Cores that have rings.
+/// Cores that run.
 pub fn cores() -> u16 {
     COUNT.load(Ordering::Relaxed)
 }

@@ -39,7 +39,6 @@ pub struct Others {
 pub fn prepare(boot: &Cpu, info: &BootInfo) -> Others {
     let mut others = Others { cpus: [core::ptr::null_mut(); CORES], count: 1, pages: 0 };
     let wanted = if power::firmware().is_some() { info.cores().len().min(CORES) } else { 1 };
-    let Some(ring_pages) = rings::install(wanted) else { return others };
     for (number, &affinity) in info.cores().iter().enumerate().take(wanted) {
         rings::set_affinity(number, affinity);
         if number == 0 {
@@ -50,7 +49,10 @@ pub fn prepare(boot: &Cpu, info: &BootInfo) -> Others {
         others.count = number + 1;
         others.pages += Cpu::pages();
     }
-    others.pages += ring_pages;
+    match rings::install(others.count) {
+        Some(pages) => others.pages += pages,
+        None => others.count = 1,
+    }
     others
 }
 
@@ -85,6 +87,7 @@ pub fn start(boot: &mut Cpu, others: &Others, info: &BootInfo) -> usize {
         running = number + 1;
     }
     RECORD.store(core::ptr::null_mut(), Ordering::Release);
+    rings::open(running);
     running
 }
 
