@@ -41,7 +41,7 @@ macro_rules! calls {
 
 calls! {
     /// Asynchronous send into the receiver's mailbox. In: `x9` service slot, `x10` info, `x0`–`x7`/`x11` message. Out: `x12` message id.
-    /// `QueueFull` when the mailbox has no room. Needs `SEND`.
+    /// `QueueFull` when the mailbox has no room; `MessageTooLong` and `CapsRefused` when it takes more than the receiver's last receive did. Needs `SEND`.
     IpcSend = 1;
     /// Waits for a message, notification, timer or interrupt. In: `x10` info, `x11` buffer, `x12` deadline.
     /// Out: `x0`–`x7`/`x11` message, `x9` sender, `x10` info, `x11` badge, `x12` message id. Notifications come as `x0` = bits that were set, which are then clear.

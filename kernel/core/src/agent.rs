@@ -446,6 +446,8 @@ pub struct Agent<M: Machine> {
     pub granting: Option<Slot>,
     /// Its timers while it moves to another core.
     pub travel_ns: [u64; KINDS],
+    /// Bytes of a long message that it takes from its mailbox.
+    pub takes_bytes: u32,
     /// Times that it was restarted.
     pub incarnation: u32,
     /// Its name, for people.
@@ -514,6 +516,7 @@ impl<M: Machine> Object for Agent<M> {
         watchers: [(AgentId::KERNEL, 0); WATCHERS],
         operations: [Operation::FREE; PQC_OPERATIONS],
         takes_caps: 0,
+        takes_bytes: 0,
         asking: Asking::Nothing,
         cargo: None,
         granting: None,

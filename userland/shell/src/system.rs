@@ -100,7 +100,17 @@ impl System {
     /// Where the memory is.
     pub fn memory(&mut self) -> Result<MemoryRecord, Fail> {
         let records: Vec<MemoryRecord> = self.table(AgentId::KERNEL)?;
-        records.first().copied().ok_or_else(|| Fail::other("the kernel says nothing of its memory"))
+        if records.is_empty() {
+            return Err(Fail::other("the kernel says nothing of its memory"));
+        }
+        // Every core keeps books of its own; a page may be taken on one and given back on another, so only the wrapping sums mean something.
+        let mut sum = [0u64; MemoryRecord::WORDS];
+        for record in records {
+            for (total, word) in sum.iter_mut().zip(record.to_words()) {
+                *total = total.wrapping_add(word);
+            }
+        }
+        Ok(MemoryRecord::from_words(sum))
     }
 
     /// The capabilities of an agent.
@@ -108,17 +118,19 @@ impl System {
         self.table(agent)
     }
 
-    /// The agent that is meant. Without the kernel's table, servers are known to the supervisor.
+    /// The agent that is meant. Without the kernel's table, an exact id is taken as it is, and servers are known to the supervisor.
     pub fn find(&mut self, agent: &AgentRef) -> Result<AgentId, Fail> {
-        let agents = match self.agents() {
-            Ok(agents) => agents,
-            Err(Fail::NoCapability { .. }) => {
-                let rows = self.services()?;
-                rows.iter().filter(|row| row.agent != 0).map(|row| named(row.agent, &row.name)).collect()
-            }
+        let missing = match self.agents() {
+            Ok(agents) => return agent.resolve(&agents).map_err(Fail::other),
+            Err(missing @ Fail::NoCapability { .. }) => missing,
             Err(fail) => return Err(fail),
         };
-        agent.resolve(&agents).map_err(Fail::other)
+        if let AgentRef::Id(id) = agent {
+            return Ok(*id);
+        }
+        let rows = self.services()?;
+        let servers: Vec<AgentRecord> = rows.iter().filter(|row| row.agent != 0).map(|row| named(row.agent, &row.name)).collect();
+        agent.resolve(&servers).map_err(|_| missing)
     }
 
     /// A capability to control an agent, for one use.

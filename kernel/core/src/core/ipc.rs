@@ -221,6 +221,7 @@ impl<M: Machine> Core<M> {
 
     fn receive(&mut self, machine: &mut M, me: u16, info: SendInfo, now: u64) -> Outcome {
         self.agents[me].takes_caps = info.take_caps;
+        self.agents[me].takes_bytes = info.room;
         if self.agents[me].notifications != 0 {
             self.agents[me].take_notifications();
             return Ok(Done::Leave);

@@ -30,6 +30,9 @@ impl<M: Machine> Core<M> {
         let Outgoing { message, badge, rights } = outgoing;
         let envelope = Envelope { length: info.length, caps: info.caps, kind, sender, badge, rights, message };
         self.agents[to].mailbox.check(&envelope)?;
+        if info.length as usize > MESSAGE_REGISTERS && info.length > self.agents[to].takes_bytes {
+            return Err(Error::MessageTooLong);
+        }
         if info.caps > self.agents[to].takes_caps {
             return Err(Error::CapsRefused);
         }

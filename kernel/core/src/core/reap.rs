@@ -357,6 +357,7 @@ impl<M: Machine> Core<M> {
         agent.node_hint = 0;
         agent.debit = AgentId::KERNEL;
         agent.takes_caps = 0;
+        agent.takes_bytes = 0;
         agent.state = State::New;
         let id = agent.id;
         self.unbind(machine, id);

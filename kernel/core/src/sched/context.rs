@@ -54,9 +54,9 @@ pub(super) enum Place {
     Out,
     /// It was picked.
     Running,
-    /// It waits for its turn.
+    /// It waits for its turn; a fair one is eligible.
     Queued,
-    /// A fair context that had more than its share and waits for the others to catch up.
+    /// A fair context that waits until it is eligible.
     Early,
     /// An EDF context whose budget is over and that wants to run.
     Throttled,

@@ -118,7 +118,6 @@ impl Scheduler {
 
     /// The context wants to run.
     pub fn enqueue<C: Contexts>(&mut self, contexts: &mut C, slot: u16, now: u64) {
-        let clock_now = self.clock.now();
         let sc = contexts.sc_mut(slot);
         match (sc.place, sc.params) {
             (Place::Out, Params::Edf { .. }) => {
@@ -126,9 +125,9 @@ impl Scheduler {
                 self.queue_edf(contexts, slot, now);
             }
             (Place::Out, Params::Fair { weight }) => {
-                sc.vtime = sc.vtime.max(clock_now);
-                sc.deadline = sc.vtime.saturating_add(fair::request(weight));
-                self.clock.join(sc.vtime, weight);
+                self.clock.settle();
+                sc.vtime = sc.vtime.max(self.clock.now());
+                self.join(contexts, slot, weight);
                 self.queue_fair(contexts, slot, weight);
             }
             (Place::Running, _) => self.put_back(contexts, slot, now),
@@ -149,22 +148,23 @@ impl Scheduler {
         }
     }
 
-    /// Queues a fair context, whose request may have been served while it ran.
+    /// A fair context begins to compete, and with a new request.
+    fn join<C: Contexts>(&mut self, contexts: &mut C, slot: u16, weight: u64) {
+        let sc = contexts.sc_mut(slot);
+        sc.deadline = sc.vtime + fair::request(weight);
+        self.clock.join(sc.vtime, weight);
+    }
+
+    /// Queues a fair context until it is eligible. If its request was served, it has a new one.
     fn queue_fair<C: Contexts>(&mut self, contexts: &mut C, slot: u16, weight: u64) {
-        let now = self.clock.now();
         let request = fair::request(weight);
         let sc = contexts.sc_mut(slot);
         if sc.vtime >= sc.deadline {
-            sc.deadline = sc.vtime.saturating_add(request);
+            sc.deadline = sc.vtime + request;
         }
-        let eligible_at = fair::key(sc.deadline - request, request);
-        if eligible_at <= now {
-            (sc.place, sc.key) = (Place::Queued, fair::key(sc.deadline, request));
-            self.fair.insert(&mut View(contexts), slot, now);
-        } else {
-            (sc.place, sc.key) = (Place::Early, eligible_at);
-            self.early.insert(&mut View(contexts), slot, now);
-        }
+        sc.place = Place::Early;
+        sc.key = fair::key(sc.deadline - request, request);
+        self.early.insert(&mut View(contexts), slot, self.clock.now());
     }
 
     fn look<C: Contexts>(&mut self, contexts: &mut C) {
@@ -248,27 +248,33 @@ impl Scheduler {
             self.unqueue(contexts, slot);
             let sc = contexts.sc_mut(slot);
             let Params::Fair { weight } = sc.params else { continue };
-            if sc.vtime > sc.deadline {
+            if sc.vtime >= sc.deadline {
                 // It was debited while it waited.
                 self.queue_fair(contexts, slot, weight);
                 continue;
             }
             sc.place = Place::Running;
-            return Some(Pick { slot, until_ns: now + self.slice_ns(weight) });
+            // If it ran before it was served, that is a part of its slice.
+            let left = self.slice_ns(weight) - SLICE_MIN_NS + fair::ns(sc.deadline - sc.vtime, weight);
+            return Some(Pick { slot, until_ns: now + left });
         }
     }
 
-    /// Those who had more than their share compete again when the others have caught up.
+    /// Whether a fair context had no more than its share when it began its request.
+    fn is_eligible(&self, sc: &Sc) -> bool {
+        sc.place == Place::Queued || sc.place == Place::Early && sc.key <= self.clock.now()
+    }
+
+    /// Those who are eligible now compete by deadline.
     fn make_eligible<C: Contexts>(&mut self, contexts: &mut C) {
         for _ in 0..ELIGIBLE_MAX {
-            let Some(slot) = self.early.first() else { return };
-            let sc = contexts.sc(slot);
-            let Params::Fair { weight } = sc.params else { return };
-            if sc.key > self.clock.now() {
-                return;
-            }
+            let Some(slot) = self.early.first().filter(|&slot| self.is_eligible(contexts.sc(slot))) else { return };
             self.unqueue(contexts, slot);
-            self.queue_fair(contexts, slot, weight);
+            let sc = contexts.sc_mut(slot);
+            let Params::Fair { weight } = sc.params else { continue };
+            sc.place = Place::Queued;
+            sc.key = fair::key(sc.deadline, fair::request(weight));
+            self.fair.insert(&mut View(contexts), slot, self.clock.now());
         }
     }
 
@@ -296,7 +302,7 @@ impl Scheduler {
     fn grow<C: Contexts>(&mut self, contexts: &mut C, slot: u16, units: u64, weight: u64) {
         let sc = contexts.sc_mut(slot);
         let before = sc.vtime;
-        sc.vtime = before.saturating_add(units);
+        sc.vtime = before.saturating_add(units).min(fair::LAST);
         if sc.place != Place::Out {
             self.clock.grow(sc.vtime - before, weight);
         }
@@ -305,7 +311,7 @@ impl Scheduler {
     /// Whether a context that has just been queued should run instead of the one that runs.
     pub fn preempts<C: Contexts>(&self, contexts: &C, candidate: u16, running: u16) -> bool {
         let (new, old) = (contexts.sc(candidate), contexts.sc(running));
-        if new.place != Place::Queued {
+        if !self.is_eligible(new) {
             return false;
         }
         match (new.params, old.params) {
@@ -314,7 +320,7 @@ impl Scheduler {
             (Params::Edf { .. }, Params::Edf { .. }) => new.deadline < old.deadline,
             (Params::Fair { .. }, Params::Fair { weight }) => {
                 let served = old.vtime >= old.deadline;
-                let deadline = if served { old.vtime.saturating_add(fair::request(weight)) } else { old.deadline };
+                let deadline = if served { old.vtime + fair::request(weight) } else { old.deadline };
                 new.deadline <= deadline
             }
         }
@@ -358,32 +364,30 @@ impl Scheduler {
         }
         self.resign(contexts.sc(slot));
         self.admitted = admitted;
-        let clock_now = self.clock.now();
-        let promised = self.admitted + self.leaving;
         let sc = contexts.sc_mut(slot);
         sc.params = params;
         match (old, params) {
-            (_, Params::Edf { budget_ns, period_ns }) if promised <= EDF_SHARE => {
-                (sc.deadline, sc.left_ns) = (now + period_ns, budget_ns as i64);
+            (_, Params::Edf { budget_ns, period_ns }) => {
+                let free = admitted + self.leaving <= EDF_SHARE;
+                (sc.deadline, sc.left_ns) = if free { (now + period_ns, budget_ns as i64) } else { (self.leaving_until_ns, 0) };
             }
-            (_, Params::Edf { .. }) => (sc.deadline, sc.left_ns) = (self.leaving_until_ns, 0),
-            (Params::Edf { .. }, Params::Fair { .. }) => (sc.vtime, sc.rest) = (clock_now, 0),
-            // What it had beyond its share stays the same time.
+            (Params::Edf { .. }, Params::Fair { .. }) => (sc.vtime, sc.rest) = (self.clock.now(), 0),
             (Params::Fair { weight: before }, Params::Fair { weight }) => {
-                let ahead = sc.vtime.saturating_sub(clock_now) as u128 * before as u128 / weight as u128;
-                sc.vtime = clock_now.saturating_add(u64::try_from(ahead).unwrap_or(u64::MAX));
-                sc.rest = 0;
+                (sc.vtime, sc.rest) = (self.clock.rescale(sc.vtime, before, weight), 0);
             }
         }
         match (place, params) {
             (Place::Out, _) => {}
-            (Place::Running, Params::Fair { weight }) => {
-                sc.place = place;
-                sc.deadline = sc.vtime;
-                self.clock.join(sc.vtime, weight);
-            }
             (Place::Running, Params::Edf { .. }) => sc.place = place,
-            (Place::Queued | Place::Early | Place::Throttled, _) => self.enqueue(contexts, slot, now),
+            (_, Params::Edf { .. }) => self.queue_edf(contexts, slot, now),
+            (_, Params::Fair { weight }) => {
+                self.join(contexts, slot, weight);
+                if place == Place::Running {
+                    contexts.sc_mut(slot).place = place;
+                } else {
+                    self.queue_fair(contexts, slot, weight);
+                }
+            }
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 //!
 //! Random tests print their seed; `AIOS_SEED=<n>` repeats one.
 
+mod edf;
 mod fair;
 mod queue;
 mod world;

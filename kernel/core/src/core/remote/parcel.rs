@@ -157,6 +157,9 @@ impl<M: Machine> Core<M> {
             Err(Error::QueueFull) if kind != Received::Message => return Err(Status::Again),
             Err(error) => return Err(Status::Failed(error)),
         }
+        if long && info.length > self.agents[to].takes_bytes {
+            return Err(Status::Failed(Error::MessageTooLong));
+        }
         if info.caps > self.agents[to].takes_caps {
             return Err(Status::Failed(Error::CapsRefused));
         }

@@ -163,6 +163,17 @@ impl World {
         self.undecided = true;
     }
 
+    /// Stops a context and takes it away.
+    pub fn remove(&mut self, slot: u16) {
+        self.stop(slot);
+        assert_eq!(self.sched.remove(&mut self.table, slot), self.tasks[slot as usize].served_ns, "its time is counted");
+    }
+
+    pub fn replenish(&mut self) {
+        self.sched.replenish(&mut self.table, self.now);
+        self.undecided = true;
+    }
+
     /// Who runs gives up its turn.
     pub fn yield_now(&mut self) {
         self.sched.yield_now(&mut self.table, self.running, self.now);
@@ -187,8 +198,7 @@ impl World {
                 }
             }
             if self.sched.next_replenish() <= self.now {
-                self.sched.replenish(&mut self.table, self.now);
-                self.undecided = true;
+                self.replenish();
             }
             self.undecided |= self.until_ns <= self.now;
             self.decide();
