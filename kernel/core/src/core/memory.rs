@@ -286,6 +286,8 @@ impl<M: Machine> Core<M> {
     }
 
     /// One bounded step of an agent's long work; false if it can't go on now.
+    #[cold]
+    #[inline(never)]
     pub(super) fn work_step(&mut self, machine: &mut M, me: u16, now: u64) -> bool {
         let Some(work) = self.agents[me].work else { return true };
         self.agents[me].work = match work {

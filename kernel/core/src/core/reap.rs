@@ -106,6 +106,8 @@ impl<M: Machine> Core<M> {
     }
 
     /// One bounded step of clearing a dying agent away; false if it has to wait for room in a ring.
+    #[cold]
+    #[inline(never)]
     pub(super) fn reap_step(&mut self, machine: &mut M, slot: u16, now: u64) -> bool {
         let Reap { phase, index, restart, .. } = self.agents[slot].reap;
         let error = if restart { Error::PeerRestarted } else { Error::PeerDied };

@@ -2,6 +2,7 @@
 
 use aios_abi::limits::{SLICE_MIN_NS, WEIGHT_DEFAULT, WEIGHT_MAX};
 
+use super::fair;
 use super::queue::Link;
 
 /// Longest period.
@@ -54,9 +55,9 @@ pub(super) enum Place {
     Out,
     /// It was picked.
     Running,
-    /// It waits for its turn; a fair one is eligible.
+    /// It waits for its turn.
     Queued,
-    /// A fair context that waits until it is eligible.
+    /// A fair context that was passed over, because it had more than its share.
     Early,
     /// An EDF context whose budget is over and that wants to run.
     Throttled,
@@ -131,6 +132,12 @@ impl Sc {
     /// Whether it wants to run and waits for its next period, because its budget is over.
     pub fn is_throttled(&self) -> bool {
         self.place == Place::Throttled
+    }
+
+    /// Fair: the virtual time, as a key, from which on its request may be served.
+    pub(super) const fn eligible_at(&self, weight: u64) -> u64 {
+        let request = fair::request(weight);
+        fair::key(self.deadline - request, request)
     }
 
     /// Counts time that it ran.

@@ -39,8 +39,8 @@ pub const EDF_SHARE: u64 = 58_982;
 const EDF_SHIFT: u32 = 13;
 /// The finest buckets of virtual time are as wide as the steps of the shortest requests.
 const FAIR_SHIFT: u32 = 6;
-/// Contexts that become eligible in one decision at most, so that the time of a decision is bounded.
-const ELIGIBLE_MAX: usize = 64;
+/// Contexts that are passed over or called back in one decision at most, so that the time of a decision is bounded.
+const MOVES_MAX: usize = 64;
 
 /// Why parameters are refused: the promises of this core would exceed what it can keep.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,9 +84,9 @@ pub struct Scheduler {
     edf: CalendarQueue<EDF_SHIFT>,
     /// EDF contexts without budget, by the end of their period.
     throttled: CalendarQueue<EDF_SHIFT>,
-    /// Eligible fair contexts, by virtual deadline.
+    /// Fair contexts, by virtual deadline.
     fair: CalendarQueue<FAIR_SHIFT>,
-    /// Fair contexts that are not eligible yet, by the virtual time at which they are.
+    /// Fair contexts that came first there and were not eligible, by the virtual time at which they are.
     early: CalendarQueue<FAIR_SHIFT>,
     /// All fair contexts that want to run compete, the running one included.
     clock: Clock,
@@ -155,16 +155,15 @@ impl Scheduler {
         self.clock.join(sc.vtime, weight);
     }
 
-    /// Queues a fair context until it is eligible. If its request was served, it has a new one.
+    /// Queues a fair context by the deadline of its request. If that was served, it has a new one.
     fn queue_fair<C: Contexts>(&mut self, contexts: &mut C, slot: u16, weight: u64) {
         let request = fair::request(weight);
         let sc = contexts.sc_mut(slot);
         if sc.vtime >= sc.deadline {
             sc.deadline = sc.vtime + request;
         }
-        sc.place = Place::Early;
-        sc.key = fair::key(sc.deadline - request, request);
-        self.early.insert(&mut View(contexts), slot, self.clock.now());
+        (sc.place, sc.key) = (Place::Queued, fair::key(sc.deadline, request));
+        self.fair.insert(&mut View(contexts), slot, self.clock.now());
     }
 
     fn look<C: Contexts>(&mut self, contexts: &mut C) {
@@ -241,40 +240,44 @@ impl Scheduler {
     }
 
     fn pick_fair<C: Contexts>(&mut self, contexts: &mut C, now: u64) -> Option<Pick> {
-        loop {
-            self.make_eligible(contexts);
-            // If nobody is owed time, the one that is the least before its share goes on.
+        self.recall(contexts);
+        for attempt in 0.. {
+            // If nobody is eligible, the one that is the least before its share goes on.
             let slot = self.fair.first().or_else(|| self.early.first())?;
+            let sc = contexts.sc(slot);
+            let Params::Fair { weight } = sc.params else { return None };
+            let (is_first, eligible_at) = (sc.place == Place::Queued, sc.eligible_at(weight));
+            let is_served = sc.vtime >= sc.deadline;
             self.unqueue(contexts, slot);
-            let sc = contexts.sc_mut(slot);
-            let Params::Fair { weight } = sc.params else { continue };
-            if sc.vtime >= sc.deadline {
+            if is_served {
                 // It was debited while it waited.
                 self.queue_fair(contexts, slot, weight);
-                continue;
+            } else if is_first && eligible_at > self.clock.now() && attempt < MOVES_MAX {
+                let sc = contexts.sc_mut(slot);
+                (sc.place, sc.key) = (Place::Early, eligible_at);
+                self.early.insert(&mut View(contexts), slot, self.clock.now());
+            } else {
+                let sc = contexts.sc_mut(slot);
+                sc.place = Place::Running;
+                // If it ran before it was served, that is a part of its slice.
+                let left = self.slice_ns(weight) - SLICE_MIN_NS + fair::ns(sc.deadline - sc.vtime, weight);
+                return Some(Pick { slot, until_ns: now + left });
             }
-            sc.place = Place::Running;
-            // If it ran before it was served, that is a part of its slice.
-            let left = self.slice_ns(weight) - SLICE_MIN_NS + fair::ns(sc.deadline - sc.vtime, weight);
-            return Some(Pick { slot, until_ns: now + left });
         }
+        None
     }
 
-    /// Whether a fair context had no more than its share when it began its request.
-    fn is_eligible(&self, sc: &Sc) -> bool {
-        sc.place == Place::Queued || sc.place == Place::Early && sc.key <= self.clock.now()
-    }
-
-    /// Those who are eligible now compete by deadline.
-    fn make_eligible<C: Contexts>(&mut self, contexts: &mut C) {
-        for _ in 0..ELIGIBLE_MAX {
-            let Some(slot) = self.early.first().filter(|&slot| self.is_eligible(contexts.sc(slot))) else { return };
+    /// Those who were early and have become eligible compete again.
+    fn recall<C: Contexts>(&mut self, contexts: &mut C) {
+        for _ in 0..MOVES_MAX {
+            let Some(slot) = self.early.first() else { return };
+            let sc = contexts.sc(slot);
+            let Params::Fair { weight } = sc.params else { return };
+            if sc.key > self.clock.now() {
+                return;
+            }
             self.unqueue(contexts, slot);
-            let sc = contexts.sc_mut(slot);
-            let Params::Fair { weight } = sc.params else { continue };
-            sc.place = Place::Queued;
-            sc.key = fair::key(sc.deadline, fair::request(weight));
-            self.fair.insert(&mut View(contexts), slot, self.clock.now());
+            self.queue_fair(contexts, slot, weight);
         }
     }
 
@@ -311,17 +314,17 @@ impl Scheduler {
     /// Whether a context that has just been queued should run instead of the one that runs.
     pub fn preempts<C: Contexts>(&self, contexts: &C, candidate: u16, running: u16) -> bool {
         let (new, old) = (contexts.sc(candidate), contexts.sc(running));
-        if !self.is_eligible(new) {
+        if new.place != Place::Queued {
             return false;
         }
         match (new.params, old.params) {
             (Params::Edf { .. }, Params::Fair { .. }) => true,
             (Params::Fair { .. }, Params::Edf { .. }) => false,
             (Params::Edf { .. }, Params::Edf { .. }) => new.deadline < old.deadline,
-            (Params::Fair { .. }, Params::Fair { weight }) => {
+            (Params::Fair { weight: candidate }, Params::Fair { weight }) => {
                 let served = old.vtime >= old.deadline;
                 let deadline = if served { old.vtime + fair::request(weight) } else { old.deadline };
-                new.deadline <= deadline
+                new.deadline <= deadline && new.eligible_at(candidate) <= self.clock.now()
             }
         }
     }

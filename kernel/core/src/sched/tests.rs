@@ -5,6 +5,7 @@
 mod edf;
 mod fair;
 mod queue;
+mod trace;
 mod world;
 
 use fastrand::Rng;

@@ -350,6 +350,8 @@ impl<M: Machine> Core<M> {
     }
 
     /// One bounded step of the first job, if there is one.
+    #[cold]
+    #[inline(never)]
     pub(super) fn job_step(&mut self, machine: &mut M, now: u64) -> bool {
         let Some(place) = self.jobs.iter().position(Option::is_some) else { return false };
         let Some(mut job) = self.jobs[place] else { return false };

@@ -245,6 +245,17 @@ impl World {
                 self.sched.dequeue(&mut self.table, before);
             }
         }
+        self.repick();
+    }
+
+    /// When the turn of who runs ends.
+    pub fn until_ns(&self) -> u64 {
+        self.until_ns
+    }
+
+    /// Whoever comes next runs.
+    pub fn repick(&mut self) {
+        let time = (self.now, self.left_to_fair_ns);
         self.until_ns = u64::MAX;
         if let Some(pick) = self.sched.pick(&mut self.table, self.now) {
             assert!(pick.until_ns > self.now, "a turn lasts");
