@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use aios_aarch64::features::{Features, IdRegisters};
 use aios_aarch64::{AFFINITY_MASK, barrier, sysreg};
 use aios_abi::limits::CORES;
-use aios_core::core::Facts;
+use aios_core::core::{Facts, KEY_SIZE};
 use aios_handoff::{BootInfo, SecondaryStart};
 
 use crate::cpu::{self, Cpu};
@@ -68,6 +68,9 @@ pub fn start(boot: &mut Cpu, others: &Others, info: &BootInfo) -> usize {
         sibling.machine = boot.machine.sibling(number as u16);
         let now = boot.machine.enter();
         sibling.core.found(Facts { core: number as u64, up_ns: now, ..Facts::default() }, 0, now);
+        if info.rng_seed_len as usize == KEY_SIZE && sibling.core.set_key(info.rng_seed).is_err() {
+            break;
+        }
         let Some(start) = ram::take(1) else { break };
         let record = SecondaryStart {
             entry_va: secondary_kernel_entry as *const () as u64,

@@ -130,6 +130,8 @@ impl<M: Machine> Core<M> {
             self.undecided |= self.context == slot;
             return;
         }
+        // What the running context has used counts in the comparison.
+        self.pay(now);
         self.sched.enqueue(&mut self.agents, slot, now);
         if self.context == 0 || self.sched.preempts(&self.agents, slot, self.context) {
             self.undecided = true;

@@ -22,6 +22,7 @@ use aios_abi::rights::{Kind, Rights};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
+use super::remote::Notice;
 use super::{Core, Done, Outcome};
 use crate::cap::{self, NodeId, Slot};
 use crate::machine::Machine;
@@ -69,6 +70,9 @@ impl<M: Machine> Core<M> {
             chunk.copy_from_slice(&word.to_le_bytes());
         }
         self.set_key(key)?;
+        for core in (0..machine.cores()).filter(|&core| core as u64 != self.facts.core) {
+            self.tell(machine, core, Notice::Key(key));
+        }
         Ok(Done::Return)
     }
 

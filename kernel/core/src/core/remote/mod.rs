@@ -161,6 +161,8 @@ impl<M: Machine> Core<M> {
                     self.raise(slot, bits, now);
                 }
             }
+            // A core that has the key already keeps it: there is only one.
+            Packet::Notice(Notice::Key(key)) => drop(self.set_key(key)),
             Packet::Notice(Notice::Credit { to, pool, pages, child }) => self.credit(to, pool, pages, child),
             Packet::Move(page) => self.arrive(machine, page, now),
         }

@@ -6,6 +6,7 @@ use aios_abi::id::{AgentId, MessageId};
 use aios_abi::message::{Received, SendInfo};
 use aios_abi::record::{AgentRecord, Table};
 
+use super::super::token::KEY_SIZE;
 use crate::agent::{Agent, Outgoing};
 use crate::cap::Slot;
 use crate::machine::Machine;
@@ -209,6 +210,8 @@ pub enum Notice {
         /// Which.
         bits: u64,
     },
+    /// The sealing key was delivered.
+    Key([u8; KEY_SIZE]),
     /// Give pages back to a pool.
     Credit {
         /// Whose pool.
