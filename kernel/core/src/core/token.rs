@@ -70,7 +70,8 @@ impl<M: Machine> Core<M> {
             chunk.copy_from_slice(&word.to_le_bytes());
         }
         self.set_key(key)?;
-        for core in (0..machine.cores()).filter(|&core| core as u64 != self.facts.core) {
+        let here = self.facts.core;
+        for core in (0..machine.cores()).filter(|&core| core as u64 != here) {
             self.tell(machine, core, Notice::Key(key));
         }
         Ok(Done::Return)
