@@ -2,15 +2,13 @@
 
 use std::fmt;
 
+use aios_kernel::epitaph::{CAUSE_EXCEPTION, MAGIC, VERSION};
+
 use crate::value::Memory;
 use crate::{Error, Kernel};
 
 /// The symbol that holds it.
 const GRAVE: &str = "aios_kernel::panic::AIOS_EPITAPH";
-/// What its first word is once a core has died: `"AIOSDEAD"` read as a little-endian number.
-const MAGIC: u64 = u64::from_le_bytes(*b"AIOSDEAD");
-/// From here on a cause is the number of an exception's vector.
-const EXCEPTION: u64 = 0x100;
 
 /// The last words of a core.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -48,6 +46,10 @@ impl Epitaph {
         if grave.number_of("magic")? != MAGIC {
             return Ok(None);
         }
+        let version = grave.number_of("version")?;
+        if version != u64::from(VERSION) {
+            return Err(Error::Layout(format!("its epitaph has version {version}, not {VERSION}")));
+        }
         let number = |name: &str| grave.number_of(name);
         let text = grave.field("message")?;
         let length = number("length")?.min(text.count()?);
@@ -74,7 +76,7 @@ impl Epitaph {
 
     /// The kernel's own code gave up: the exception registers are older.
     pub fn is_panic(&self) -> bool {
-        self.cause < EXCEPTION
+        self.cause < CAUSE_EXCEPTION
     }
 }
 
@@ -83,9 +85,14 @@ impl fmt::Display for Epitaph {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { core, agent, cause, esr, far, elr, lr, sp, .. } = self;
         let whom = if *agent == 0 { "for no agent".to_owned() } else { format!("for the agent at place {agent}") };
-        let what = if self.is_panic() { "panic".to_owned() } else { format!("exception by vector {}", cause - EXCEPTION) };
+        let what = if self.is_panic() { "panic".to_owned() } else { format!("exception by vector {}", cause - CAUSE_EXCEPTION) };
         writeln!(f, "kernel panic: {}", self.message.trim_end())?;
-        writeln!(f, "  core {core}, {whom}, {what}, {}.{:06} s after boot", self.time_ns / 1_000_000_000, self.time_ns / 1_000 % 1_000_000)?;
+        writeln!(
+            f,
+            "  core {core}, {whom}, {what}, {}.{:06} s after boot",
+            self.time_ns / 1_000_000_000,
+            self.time_ns / 1_000 % 1_000_000
+        )?;
         writeln!(f, "  ESR {esr:#x}, FAR {far:#x}, SP {sp:#x}")?;
         write!(f, "  ELR {elr:#x}")?;
         list(f, &self.elr_place)?;

@@ -41,9 +41,13 @@ impl Image {
     /// Opens a file of either kind.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let file = File::open(path)?;
-        let length = file.metadata()?.len();
+        let facts = file.metadata()?;
+        if !facts.is_file() {
+            return Err(Error::NotMemory("it is no file".to_owned()));
+        }
+        let length = facts.len();
         let mut magic = [0; 4];
-        if length < PAGE || !file.metadata()?.is_file() {
+        if length < PAGE {
             return Err(Error::NotMemory(format!("{length} bytes are less than a page of memory")));
         }
         file.read_exact_at(&mut magic, 0)?;
@@ -109,3 +113,6 @@ fn core_parts(file: &File) -> Result<Vec<Part>, Error> {
         .collect();
     if parts.is_empty() { Err(wrong("a memory dump without memory")) } else { Ok(parts) }
 }
+
+#[cfg(test)]
+mod tests;

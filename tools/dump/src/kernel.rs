@@ -21,11 +21,8 @@ const NOTHING: &str = "aios_kernel::boot::NOTHING";
 impl<'a> Kernel<'a> {
     /// Finds the program in the memory: all its code and constants, unchanged.
     pub fn find(image: &'a mut Image, program: &'a Program) -> Result<Self, Error> {
-        if program.types().is_empty() {
+        if !is_described(program) {
             return Err(Error::NoTypes);
-        }
-        if program.segments().first().is_none_or(|segment| segment.address != KERNEL_BASE) {
-            return Err(Error::NotKernel(format!("it isn't linked at {KERNEL_BASE:#x}")));
         }
         let base = locate(image, program)?;
         let mut kernel = Self { image, program, base };
@@ -72,12 +69,22 @@ impl<'a> Kernel<'a> {
         Value::of_static(self, self.program.types(), path)
     }
 
+    /// A structure of the kernel at an address.
+    pub fn at(&self, path: &str, address: u64) -> Result<Value<'_>, Error> {
+        Value::of_type(self, self.program.types(), path, address)
+    }
+
     /// A word at a physical address.
     pub fn word(&self, physical: u64) -> Result<u64, Error> {
         let mut bytes = [0; 8];
         self.image.read(physical, &mut bytes)?;
         Ok(u64::from_le_bytes(bytes))
     }
+}
+
+/// Whether a kernel's file describes its types: one that was built as usual has line tables only.
+pub fn is_described(program: &Program) -> bool {
+    program.types().named(BOOT_CPU).is_ok()
 }
 
 /// What the kernel maps: its own image, and all other memory one to one.

@@ -27,21 +27,19 @@ pub struct Nodes<'a> {
     kernel: &'a Kernel<'a>,
     directory: Value<'a>,
     count: u64,
-    /// A page of nodes.
-    page: &'static str,
 }
 
 /// In the directory, the mark of a number whose page isn't there.
 const LINK: u64 = 1;
-/// A static with the directory in it is not needed to know a page's type: this one refers to it.
-const PAGE: &str = "NodePage";
+/// What the addresses in the directory lead to.
+const PAGE: &str = "aios_core::cap::NodePage";
 
 impl<'a> Nodes<'a> {
     /// The nodes that a core sees.
     pub fn of(kernel: &'a Kernel<'a>, machine: Value<'a>) -> Result<Self, Error> {
         let directory = machine.field("nodes")?.field("pages")?;
         let count = directory.number_of("length")?;
-        Ok(Self { kernel, directory, count, page: PAGE })
+        Ok(Self { kernel, directory, count })
     }
 
     /// The node at an index, if its page is there.
@@ -54,7 +52,7 @@ impl<'a> Nodes<'a> {
         if entry & LINK != 0 {
             return Ok(None);
         }
-        let node = Value::typed(self.kernel, self.kernel.program().types(), self.page, entry)?.at(place)?;
+        let node = self.kernel.at(PAGE, entry)?.at(place)?;
         let number = |name: &str| node.number_of(name);
         let place = number("place")?;
         Ok(Some(Node {

@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use aios_handoff::layout::KERNEL_BASE;
 use object::read::elf::ElfFile64;
-use object::{LittleEndian, Object, ObjectSection, ObjectSegment, SegmentFlags, elf};
+use object::{Architecture, LittleEndian, Object, ObjectSection, ObjectSegment, SegmentFlags, elf};
 
 use crate::Error;
 use crate::types::{Reader, Types};
@@ -37,11 +38,22 @@ impl Program {
 
     /// Reads the bytes of a file.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let wrong = |error: object::Error| Error::NotKernel(error.to_string());
         let elf = ElfFile64::<LittleEndian>::parse(bytes).map_err(wrong)?;
+        if elf.architecture() != Architecture::Aarch64 {
+            return Err(Error::NotKernel("it is for another kind of processor".to_owned()));
+        }
+        let program = Self::load(&elf)?;
+        match program.segments.first() {
+            Some(first) if first.address == KERNEL_BASE => Ok(program),
+            _ => Err(Error::NotKernel(format!("it isn't linked at {KERNEL_BASE:#x}"))),
+        }
+    }
+
+    /// Reads an ELF file, whatever it is for.
+    pub(crate) fn load(elf: &ElfFile64<'_, LittleEndian>) -> Result<Self, Error> {
         let mut segments = Vec::new();
         for segment in elf.segments() {
-            let writable = matches!(segment.flags(), SegmentFlags::Elf { p_flags, .. } if p_flags & elf::PF_W != 0);
+            let writable = matches!(segment.flags(), SegmentFlags::Elf { p_flags, .. } if (p_flags & elf::PF_W).0 != 0);
             let bytes = segment.data().map_err(wrong)?.to_vec();
             segments.push(Segment { address: segment.address(), size: segment.size(), writable, bytes });
         }
@@ -87,6 +99,10 @@ impl Program {
         }
         out
     }
+}
+
+fn wrong(error: object::Error) -> Error {
+    Error::NotKernel(error.to_string())
 }
 
 /// A function's name without the hash at its end.

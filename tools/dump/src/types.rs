@@ -88,6 +88,7 @@ pub struct Static {
 #[derive(Debug, Default)]
 pub struct Types {
     types: HashMap<TypeId, Type>,
+    names: HashMap<String, TypeId>,
     statics: HashMap<String, Static>,
 }
 
@@ -129,9 +130,9 @@ impl Types {
         self.statics.get(path).copied().ok_or_else(|| Error::Layout(format!("it has no static `{path}`")))
     }
 
-    /// Whether there is a type for at least one static variable: programs that only have line tables have none.
-    pub fn is_empty(&self) -> bool {
-        self.statics.is_empty()
+    /// A structure by its path.
+    pub fn structure_named(&self, path: &str) -> Result<TypeId, Error> {
+        self.names.get(path).copied().ok_or_else(|| Error::Layout(format!("it has no type `{path}`")))
     }
 
     fn walk(&mut self, scope: &Scope<'_>, node: Node<'_, '_>) -> Result<(), Error> {
@@ -188,6 +189,9 @@ impl Types {
         let (id, size) = (scope.id(node.entry()), number(node.entry(), dw::DW_AT_byte_size).unwrap_or(0));
         // Its methods and the types of its variants are declared inside.
         let inner = scope.inside(Some(&name))?;
+        if !node.entry().has_attr(dw::DW_AT_declaration) {
+            self.names.insert(inner.path.clone(), id);
+        }
         let (mut members, mut variants) = (Vec::new(), None);
         let mut children = node.children();
         while let Some(child) = children.next()? {

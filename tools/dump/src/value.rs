@@ -28,22 +28,14 @@ impl<'a> Value<'a> {
         Ok(Self { memory, types, of: found.of, address: found.address })
     }
 
+    /// What is at an address, as a structure of this path.
+    pub fn of_type(memory: &'a dyn Memory, types: &'a Types, path: &str, address: u64) -> Result<Self, Error> {
+        Ok(Self { memory, types, of: types.structure_named(path)?, address })
+    }
+
     /// Where it is.
     pub fn address(&self) -> u64 {
         self.address
-    }
-
-    /// Its bytes.
-    pub fn bytes(&self) -> Result<Vec<u8>, Error> {
-        /// More than any object of the kernel that is read whole.
-        const MAX: u64 = 1 << 20;
-        let size = self.types.size(self.of)?;
-        if size > MAX {
-            return Err(Error::Layout(format!("`{}` has {size} bytes", self.kind()?.name)));
-        }
-        let mut bytes = vec![0; size as usize];
-        self.memory.read(self.address, &mut bytes)?;
-        Ok(bytes)
     }
 
     /// A part of a structure; of an enumeration's variant: a part of its data.
@@ -196,3 +188,6 @@ fn read_number(memory: &dyn Memory, address: u64, size: u64) -> Result<u64, Erro
     memory.read(address, wanted)?;
     Ok(u64::from_le_bytes(bytes))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! | modules | what they are |
 //! |---|---|
-//! | [`run`], [`test`], [`bench`], [`gdb`], [`image`], [`sizes`], [`tidy`], [`graph`], [`fuzz`], [`doc`] | the commands |
+//! | [`run`], [`test`], [`bench`], [`gdb`], [`dump`], [`image`], [`sizes`], [`tidy`], [`graph`], [`fuzz`], [`doc`] | the commands |
 //! | [`setup`], [`workspace`], [`build`], [`artifacts`], [`disk`], [`bootscript`] | from a clean clone to files that boot |
 //! | [`profile`], [`qemu`], [`machine`], [`serial`], [`mark`], [`commands`] | a machine and how it is driven |
 //! | [`system`] | the system tests |
@@ -18,6 +18,7 @@ mod commands;
 mod console;
 mod disk;
 mod doc;
+mod dump;
 mod fuzz;
 mod gdb;
 mod graph;
@@ -58,6 +59,7 @@ enum Command {
     Test(test::Options),
     Bench(bench::Options),
     Gdb(gdb::Options),
+    Dump(dump::Options),
     Image(image::Options),
     Sizes(sizes::Options),
     Tidy(tidy::Options),
@@ -85,6 +87,7 @@ fn perform(command: &Command) -> Result<ExitCode> {
         Command::Test(options) => return test::run(&workspace, options),
         Command::Bench(options) => bench::run(&workspace, options),
         Command::Gdb(options) => gdb::run(&workspace, options),
+        Command::Dump(options) => dump::run(&workspace, options),
         Command::Image(options) => image::run(&workspace, options),
         Command::Sizes(options) => sizes::run(&workspace, options),
         Command::Tidy(options) => tidy::run(&workspace, options),

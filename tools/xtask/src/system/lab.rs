@@ -16,7 +16,8 @@ pub const COMMAND_LIMIT: Duration = Duration::from_secs(60);
 
 /// One test's workbench.
 pub struct Lab<'a> {
-    workspace: &'a Workspace,
+    /// The sources.
+    pub workspace: &'a Workspace,
     /// What was built.
     pub artifacts: &'a Artifacts,
     /// Random numbers of this test; the same seed gives the same.
@@ -90,7 +91,7 @@ impl<'a> Lab<'a> {
     }
 
     /// A file of this test.
-    fn path(&self, name: &str) -> Result<PathBuf> {
+    pub fn path(&self, name: &str) -> Result<PathBuf> {
         let folder = self.workspace.target_dir.join("aios/test").join(&self.name);
         std::fs::create_dir_all(&folder).with_context(|| format!("can't make {}", folder.display()))?;
         Ok(Path::join(&folder, name))

@@ -2,13 +2,15 @@
 //!
 //! A case boots a machine of its own, so none depends on another. Simple ones are data ([`data`], files in `tests/system/`): commands, what
 //! their output must and must not show, their status. Those that calculate, damage files or change the manifest are Rust ([`damage`],
-//! [`authority`], [`keys`]) and get a [`lab::Lab`]. To add one: a line in such a file.
+//! [`authority`], [`keys`], [`dump`]) and get a [`lab::Lab`]. To add one: a line in such a file.
 
 mod authority;
 mod damage;
 mod data;
+mod dump;
 mod keys;
 pub mod lab;
+mod stub;
 
 use std::time::Instant;
 
@@ -45,7 +47,7 @@ pub enum Body {
 type CodeCase = (&'static str, &'static str, fn(&mut Lab<'_>, &Profile) -> Result<()>);
 
 fn code_cases(workspace: &Workspace) -> Result<Vec<Case>> {
-    let all = [&damage::CASES[..], &authority::CASES, &keys::CASES].concat();
+    let all = [&damage::CASES[..], &authority::CASES, &keys::CASES, &dump::CASES].concat();
     all.into_iter()
         .map(|(name, profile, body)| {
             Ok(Case { name: name.to_owned(), profile: Profile::load(&workspace.root, profile)?, full: false, body: Body::Code(body) })
