@@ -294,8 +294,11 @@ impl<M: Machine> SlotTable<M> {
         if index == 0 || index >= SLOT_ANY {
             return Err(Error::BadArgument);
         }
-        if self.look(index).is_some_and(|slot| slot.kind != Kind::Empty) {
-            return Err(Error::Busy);
+        match self.look(index) {
+            Some(slot) if slot.kind != Kind::Empty => return Err(Error::Busy),
+            // Its handles are used up.
+            Some(slot) if slot.generation == 0 => return Err(Error::NoSlots),
+            _ => {}
         }
         self.back(machine, pool, objects, index)
     }

@@ -123,6 +123,16 @@ impl Node {
     pub fn root(&self) -> u32 {
         (self.place.load(Ordering::Relaxed) >> 32) as u32
     }
+
+    /// Takes its reference on its parent; generation 0 if it has none.
+    fn leave_parent(&self) -> NodeId {
+        NodeId::from_word(self.parent.swap(0, Ordering::AcqRel))
+    }
+
+    /// Makes it free, if it still has this generation; whether it had.
+    fn free(&self, generation: u32) -> bool {
+        self.generation.compare_exchange(generation, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
 }
 
 impl Clone for Node {
@@ -173,8 +183,8 @@ pub struct Slot {
     pub node: NodeId,
     /// Root of its tree.
     pub root: u32,
-    /// Always zero.
-    pub spare: u32,
+    /// Generation of that root: whether it is still the same.
+    pub root_generation: u32,
     /// Word of the tree when it was last proved valid.
     pub tree: u64,
 }
@@ -205,7 +215,7 @@ impl Slot {
         expiry: 0,
         node: NodeId { index: 0, generation: 0 },
         root: 0,
-        spare: 0,
+        root_generation: 0,
         tree: 0,
     };
 
@@ -267,7 +277,7 @@ impl Slot {
             self.word,
             self.expiry,
             self.node.word(),
-            self.root as u64,
+            self.root as u64 | (self.root_generation as u64) << 32,
             self.tree,
         ]
     }
@@ -288,7 +298,7 @@ impl Slot {
             expiry,
             node: NodeId::from_word(node),
             root: root as u32,
-            spare: 0,
+            root_generation: (root >> 32) as u32,
             tree,
         }
     }
@@ -374,13 +384,13 @@ pub fn release<M: Machine>(machine: &M, id: NodeId) -> Option<Unused> {
     if node.references.fetch_sub(1, Ordering::AcqRel) != 1 {
         return None;
     }
-    let unused = Unused {
-        owner: node.owner(),
-        parent: node.parent(),
+    let owner = node.owner();
+    // Its maker may be dying on another core: only one of both makes it free.
+    node.free(id.generation).then(|| Unused {
+        owner,
+        parent: node.leave_parent(),
         payload: (node.payload.load(Ordering::Relaxed), node.extent.swap(0, Ordering::Relaxed)),
-    };
-    node.generation.store(0, Ordering::Release);
-    Some(unused)
+    })
 }
 
 /// Voids all that was derived from a node, from now on and everywhere.
@@ -393,19 +403,24 @@ pub fn revoke<M: Machine>(machine: &mut M, id: NodeId, root: u32) {
     }
 }
 
-/// Voids a node itself, because its maker is gone. Answers its parent if it was in use.
-pub fn annul<M: Machine>(machine: &mut M, index: u32) -> Option<NodeId> {
+/// Voids a node itself, because its maker is gone. It keeps its parent until [`orphan`].
+pub fn annul<M: Machine>(machine: &mut M, index: u32) {
     let stamp = machine.stamp();
-    let node = machine.node(index)?;
-    if !node.in_use() {
-        return None;
+    let Some(node) = machine.node(index) else { return };
+    let generation = node.generation.load(Ordering::Acquire);
+    let root = node.root();
+    if generation == 0 || !node.free(generation) {
+        return;
     }
-    let (root, parent) = (node.root(), node.parent());
-    node.generation.store(0, Ordering::Release);
     if let Some(root) = machine.node(root) {
         root.tree.store(stamp, Ordering::Release);
     }
-    Some(parent)
+}
+
+/// Takes the reference that a void node has on its parent, if it still has one: nothing that was mapped through the node is mapped any more.
+pub fn orphan<M: Machine>(machine: &M, index: u32) -> Option<NodeId> {
+    let parent = machine.node(index)?.leave_parent();
+    (parent.generation != 0).then_some(parent)
 }
 
 /// Takes what a root paid for out of it: payload and extent, if there is an extent.

@@ -109,13 +109,25 @@ impl World {
         }
     }
 
-    /// Moves the clock, and lets the timer go off if it is due.
+    /// Moves the clock, and lets the timer go off whenever it is due.
     pub fn pass(&mut self, ns: u64) {
-        self.now += ns;
-        if self.sim.timer <= self.now {
-            self.core.tick(&mut self.sim, self.now);
+        let end = self.now + ns;
+        loop {
+            self.now = self.sim.timer.clamp(self.now, end);
+            if self.sim.timer <= self.now {
+                self.core.tick(&mut self.sim, self.now);
+            }
+            if self.now == end {
+                self.settle();
+                return;
+            }
+            self.let_go();
         }
-        self.settle();
+    }
+
+    /// Lets the kernel do what it has to do before somebody runs.
+    fn let_go(&mut self) {
+        while let Next::Interrupted = self.core.next(&mut self.sim, self.now) {}
     }
 
     /// Makes an agent the running one: whoever else is chosen yields.
@@ -161,10 +173,18 @@ impl World {
     pub fn finished(&self, slot: u16) -> Result<[u64; 31], Error> {
         let agent = &self.core.agents[slot];
         assert_eq!(agent.state, State::Ready, "agent {slot} still waits");
+        let pending = self.calls.get(&slot).is_some_and(|call| *call == (agent.id, agent.incarnation, agent.registers.pc));
+        assert!(!pending, "agent {slot} makes its call again as soon as it runs");
         match agent.registers.x[8] {
             0 => Ok(agent.registers.x),
             code => Err(Error::from_code(code as u16).expect("a kernel error")),
         }
+    }
+
+    /// The registers of an agent whose call has ended or ends when it runs next.
+    pub fn result(&mut self, slot: u16) -> Result<[u64; 31], Error> {
+        self.switch_to(slot);
+        self.finished(slot)
     }
 
     /// Whether an agent is there and waits in a call.

@@ -1,7 +1,7 @@
 //! The first agent: init, the root of authority.
 
 use aios_abi::call::init;
-use aios_abi::limits::PAGE_SIZE;
+use aios_abi::limits::{CORES, PAGE_SIZE};
 use aios_abi::rights::{Kind, Rights};
 use aios_abi::{AgentId, Error};
 
@@ -46,11 +46,16 @@ const BUNDLE_BASE: u64 = 0x10_0000_0000;
 const DEVICE_TREE_BASE: u64 = 0x18_0000_0000;
 const MAILBOX_PAGES: u64 = 8;
 const PAGE: u64 = PAGE_SIZE as u64;
+/// Each core counts its messages in a range of its own: the upper bits of the 48 of a counter are the core.
+const MESSAGES_SHIFT: u32 = 44;
+const _: () = assert!(CORES << MESSAGES_SHIFT <= 1 << 48, "every core has a range");
 
 impl<M: Machine> Core<M> {
     /// Sets what this core has to hand out, and what it knows for people. All of `free_pages` belongs to the first agent.
     pub fn found(&mut self, facts: Facts, free_pages: u64, now: u64) {
         self.facts = facts;
+        // Agents move, and their places are used again on other cores: ids of messages are unique all the same.
+        self.messages = facts.core << MESSAGES_SHIFT;
         self.root = Pool { quota: free_pages, used: 0 };
         self.paid_ns = now;
     }

@@ -1,6 +1,6 @@
 //! Capability calls: mint, derive, grant, drop, revoke, check.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 
 use aios_abi::Error;
 use aios_abi::call::{SLOT_SELF, Transfer};
@@ -85,6 +85,7 @@ impl<M: Machine> Core<M> {
         let (node, root, tree) = cap::make(machine, index, parent, id)?;
         cap::refer(machine, node);
         (slot.node, slot.root, slot.tree) = (node, root, tree);
+        slot.root_generation = machine.node(root).map_or(0, |node| node.id(root).generation);
         Ok(())
     }
 
@@ -140,11 +141,13 @@ impl<M: Machine> Core<M> {
         self.release_node(machine, &slot, now);
     }
 
-    /// Counts a mapping made (or removed) through a slot at the root of its tree.
-    pub(super) fn count_mapping(&self, machine: &M, root: u32, made: bool) {
-        if let Some(root) = machine.node(root) {
+    /// Counts a mapping made (or removed) through a slot at the root of its tree, unless that is gone: its number may be another's by now.
+    pub(super) fn count_mapping(&self, machine: &M, slot: &Slot, made: bool) {
+        if let Some(root) = cap::live(machine, NodeId { index: slot.root, generation: slot.root_generation }) {
             if made {
                 root.extent.fetch_add(MAPPING, Ordering::Relaxed);
+                // Who revokes stamps the tree and then looks for mappings; who maps counts and then looks at the stamp. One of them sees the other.
+                fence(Ordering::SeqCst);
             } else {
                 root.extent.fetch_sub(MAPPING, Ordering::Relaxed);
             }
@@ -153,6 +156,7 @@ impl<M: Machine> Core<M> {
 
     /// Whether a mapping exists that was made through this tree.
     pub(super) fn is_mapped(machine: &M, root: u32) -> bool {
+        fence(Ordering::SeqCst);
         machine.node(root).is_some_and(|root| root.extent.load(Ordering::Relaxed) >= MAPPING)
     }
 
@@ -203,7 +207,8 @@ impl<M: Machine> Core<M> {
             _ => return Err(Error::BadArgument),
         };
         let rights = Rights(u32::try_from(rights).map_err(|_| Error::BadArgument)?);
-        if (expiry != 0 && expiry <= now) || (kind == Kind::Notification && word == 0) {
+        let expiry = Self::earlier(&source, expiry, now)?;
+        if kind == Kind::Notification && word == 0 {
             return Err(Error::BadArgument);
         }
         self.reserve_slots(machine, me, 1)?;
@@ -214,21 +219,24 @@ impl<M: Machine> Core<M> {
         Ok(Done::Return)
     }
 
+    /// The expiry of what comes of a capability: as wished, or its own for 0; never later than its own.
+    fn earlier(source: &Slot, wished: u64, now: u64) -> Result<u64, Error> {
+        let expiry = match (source.expiry, wished) {
+            (old, 0) => old,
+            (0, new) => new,
+            (old, new) if new <= old => new,
+            _ => return Err(Error::NotNarrower),
+        };
+        if expiry != 0 && expiry <= now { Err(Error::BadArgument) } else { Ok(expiry) }
+    }
+
     /// The narrower form of a capability, or why it wouldn't be narrower.
     pub(super) fn narrow(source: &Slot, rights: u64, expiry: u64, now: u64) -> Result<Slot, Error> {
         let rights = Rights(u32::try_from(rights).map_err(|_| Error::BadArgument)?);
         if !source.rights.contains(rights) {
             return Err(Error::NotNarrower);
         }
-        let expiry = match (source.expiry, expiry) {
-            (old, 0) => old,
-            (0, new) => new,
-            (old, new) if new <= old => new,
-            _ => return Err(Error::NotNarrower),
-        };
-        if expiry != 0 && expiry <= now {
-            return Err(Error::BadArgument);
-        }
+        let expiry = Self::earlier(source, expiry, now)?;
         let mut slot = Slot { rights, expiry, ..*source };
         if matches!(slot.kind, Kind::Frame | Kind::Device) {
             slot.word = 0;

@@ -165,7 +165,7 @@ impl<M: Machine> Core<M> {
             return match self.locate(machine, target)? {
                 Place::Here(target) if target != me => {
                     cap::refer(machine, slot.node);
-                    self.map_copy(machine, target, copy, access).inspect_err(|_| self.release_node(machine, &copy, now))?;
+                    self.map_copy(machine, target, copy, access, now).inspect_err(|_| self.release_node(machine, &copy, now))?;
                     Ok(Done::Return)
                 }
                 Place::Here(_) => Err(Error::BadArgument),
@@ -184,23 +184,40 @@ impl<M: Machine> Core<M> {
         if slot.word != 0 {
             return Err(Error::Busy);
         }
-        self.map_pages(machine, me, &Slot { word: address, ..slot }, access)?;
+        self.map_valid(machine, me, Slot { word: address, ..slot }, access, now)?;
         if let Ok(slot) = self.agents[me].slots.get(handle) {
             slot.word = address;
         }
-        self.count_mapping(machine, slot.root, true);
         Ok(Done::Return)
     }
 
     /// Maps pages into an agent, which gets the capability that they are mapped through; the reference on its node goes along.
-    pub(super) fn map_copy(&mut self, machine: &mut M, target: u16, slot: Slot, access: Access) -> Result<SlotHandle, Error> {
+    pub(super) fn map_copy(&mut self, machine: &mut M, target: u16, slot: Slot, access: Access, now: u64) -> Result<SlotHandle, Error> {
         if self.agents[target].reap.phase != 0 {
             return Err(Error::WrongState);
         }
         self.reserve_slots(machine, target, 1)?;
-        self.map_pages(machine, target, &slot, access)?;
-        self.count_mapping(machine, slot.root, true);
+        self.map_valid(machine, target, slot, access, now)?;
         Ok(self.place(target, slot))
+    }
+
+    /// Maps through a capability that is valid after the mapping was counted: it may have come from another core, and another core may revoke it now.
+    fn map_valid(&mut self, machine: &mut M, target: u16, mut slot: Slot, access: Access, now: u64) -> Result<(), Error> {
+        self.count_mapping(machine, &slot, true);
+        let mapped = slot.validate(machine, now).and_then(|()| self.map_pages(machine, target, &slot, access));
+        mapped.inspect_err(|_| self.count_mapping(machine, &slot, false))
+    }
+
+    /// Removes the mappings of an agent that are void.
+    pub(super) fn unmap_own_void(&mut self, machine: &mut M, holder: u16) {
+        for index in 0..self.agents[holder].slots.end() {
+            let void = self.agents[holder].slots.look(index).is_some_and(|slot| {
+                matches!(slot.kind, Kind::Frame | Kind::Device) && slot.word != 0 && !cap::is_valid(machine, slot.node, slot.root)
+            });
+            if void {
+                self.unmap_slot(machine, holder, index);
+            }
+        }
     }
 
     /// Maps the pages of a capability at the address in its word; nothing stays mapped if one can't be.
@@ -234,7 +251,7 @@ impl<M: Machine> Core<M> {
             return;
         }
         self.unmap_pages(machine, holder, slot.word, slot.range().1);
-        self.count_mapping(machine, slot.root, false);
+        self.count_mapping(machine, &slot, false);
         if let Some(slot) = self.agents[holder].slots.at(index) {
             slot.word = 0;
         }

@@ -207,9 +207,14 @@ impl<M: Machine> Core<M> {
     fn reap_slots(&mut self, machine: &mut M, slot: u16, now: u64) -> bool {
         let end = self.agents[slot].slots.end();
         let first = self.agents[slot].reap.index as u16;
-        let stop = end.min(first + SLOTS_PER_STEP);
+        let mut stop = end.min(first + SLOTS_PER_STEP);
         for index in first..stop {
             self.drop_slot(machine, slot, index, now);
+            if self.outbox_waiting {
+                // One capability can tell other cores of the last use of all that it was derived from.
+                stop = index + 1;
+                break;
+            }
         }
         self.agents[slot].reap.index = stop as u32;
         if stop < end {
@@ -233,12 +238,8 @@ impl<M: Machine> Core<M> {
             return Some(false);
         };
         let node = number * per_page + index % per_page;
-        let is_root = machine.node(node).is_some_and(|node| node.parent().generation == 0);
-        if let Some(parent) = cap::annul(machine, node)
-            && !is_root
-        {
-            self.release_from(machine, parent, now);
-        }
+        let is_root = machine.node(node).is_some_and(|node| node.depth() == 0);
+        cap::annul(machine, node);
         // What others hold by this node is void now: their mappings go first, on this core, then on the others. A node that was let go by itself has no
         // references left.
         let held = machine.node(node).filter(|node| node.references() != 0).map(Node::root);
@@ -251,10 +252,13 @@ impl<M: Machine> Core<M> {
             if !self.ask_all(machine, slot, Request::Sweep { root, whole: is_root })? {
                 return Some(false);
             }
-            debug_assert!(!is_root || !Self::is_mapped(machine, root), "every core has removed its mappings");
         }
         self.agents[slot].reap.scan = (0, 0);
         self.agents[slot].reap.core = 0;
+        // Not before: with its last reference a frame's memory goes back.
+        if let Some(parent) = cap::orphan(machine, node) {
+            self.release_from(machine, parent, now);
+        }
         if is_root && let Some(frames) = cap::take_payload(machine, node) {
             let id = self.agents[slot].id;
             self.free_frames(machine, id, frames);

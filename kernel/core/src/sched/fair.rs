@@ -4,7 +4,7 @@
 //! weight, so a context behind the clock is owed time and one before it had more than its share. When somebody leaves, the mean may fall; the clock
 //! waits then, so nobody who comes later starts before those who came earlier.
 //!
-//! At weight 1 the units last for 18 years of running. Virtual time ends at [`LAST`] instead of wrapping; from there on all are equal.
+//! At weight 1 the units last for 18 years of running. Virtual time ends at [`LAST`] instead of wrapping; who is there is ordered by weight alone.
 
 use aios_abi::limits::SLICE_MIN_NS;
 
@@ -87,6 +87,12 @@ impl Clock {
         self.settle();
     }
 
+    /// Whether nobody competes, and nobody left anything behind.
+    #[cfg(test)]
+    pub const fn is_idle(&self) -> bool {
+        self.ahead == 0 && self.weight == 0
+    }
+
     /// Moves the clock up to the mean.
     pub fn settle(&mut self) {
         if self.weight != 0 && self.ahead >= self.weight as i128 {
@@ -134,6 +140,10 @@ mod tests {
             let mean = if weight == 0 { 0 } else { (sum / weight as u128) as u64 };
             assert_eq!(clock.now(), before.max(mean));
         }
+        for (vtime, weight) in competing {
+            clock.leave(vtime, weight);
+        }
+        assert!(clock.is_idle());
     }
 
     #[test]

@@ -337,10 +337,11 @@ impl Scheduler {
         }
     }
 
-    /// Begins the periods that are due of contexts that wait for one.
+    /// Begins the periods that are due of contexts that wait for one. If these are very many, [`next_replenish`](Self::next_replenish) stays in the
+    /// past, and calling again does the rest.
     pub fn replenish<C: Contexts>(&mut self, contexts: &mut C, now: u64) {
-        while self.next_replenish_ns <= now {
-            let Some(slot) = self.throttled.first() else { break };
+        for _ in 0..MOVES_MAX {
+            let Some(slot) = self.throttled.first().filter(|_| self.next_replenish_ns <= now) else { return };
             self.unqueue(contexts, slot);
             contexts.sc_mut(slot).roll(now);
             self.queue_edf(contexts, slot, now);

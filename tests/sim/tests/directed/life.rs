@@ -142,9 +142,6 @@ fn a_revocation_is_completed_even_if_the_revoker_dies_in_the_middle() {
         let _ = world.core.next(&mut world.sim, world.now);
         world.sim.interrupt_every = 0;
         assert!(world.core.agents[revoker.slot].work.is_some(), "in the middle of it");
-        // An event makes init the one that runs.
-        let handle = world.own_slot(init, 1);
-        let _ = handle;
         suspend_at_once(&mut world, revoker);
         let op = if restart { AgentOp::Restart } else { AgentOp::Kill };
         control(&mut world, init, revoker.handle, op, 0).expect("done");
@@ -217,10 +214,8 @@ fn the_capability_to_oneself_stays() {
 #[test]
 fn nodes_that_come_back_are_used_again_before_a_page_is_added() {
     let mut world = World::new(6000);
-    let init = world.init;
     let peer = spawn(&mut world);
     let source = frame(&mut world, peer.slot, 1);
-    let _ = init;
     let pages = |world: &World| world.core.agents[peer.slot].node_pages.iter().filter(|&&page| page != 0).count();
     let mut held = std::collections::VecDeque::new();
     for _ in 0..130 {
@@ -339,9 +334,9 @@ fn lines_are_off_when_nobody_is_bound_to_them() {
         let peer = spawn(&mut world);
         let own = give(&mut world, peer, lines, Rights::BIND.0 as u64);
         world.call(peer.slot, Call::IrqBind, &[(9, own), (0, 40), (1, 2)]).expect("bound");
-        assert_eq!(world.sim.lines[&40], true);
+        assert!(world.sim.lines[&40]);
         control(&mut world, init, peer.handle, op, 0).expect("done");
-        assert_eq!(world.sim.lines[&40], false, "{op:?}");
+        assert!(!world.sim.lines[&40], "{op:?}");
     }
 }
 

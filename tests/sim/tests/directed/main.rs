@@ -1,5 +1,14 @@
 //! One test for each thing that the contract says, driven call by call; every invariant is checked after every event.
 
+mod errors;
+mod exhaustion;
+mod faults;
+mod inspect;
 mod lending;
 mod life;
+mod long;
+mod notices;
+mod pqc;
+mod riding;
 mod support;
+mod watch;

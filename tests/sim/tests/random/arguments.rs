@@ -5,7 +5,7 @@ use aios_abi::id::SlotHandle;
 use aios_abi::limits::{AGENT_MEM_BASE, PAGE_SIZE, USER_BASE, USER_END};
 use aios_abi::message::SendInfo;
 use aios_abi::record::Table;
-use aios_abi::rights::{Kind, Rights};
+use aios_abi::rights::Kind;
 use aios_abi::{ABI_VERSION, Call};
 use aios_sim::World;
 
@@ -398,7 +398,6 @@ impl Draw<'_> {
             Call::SeedSet => args.push((9, self.handle(Kind::Seed))),
             Call::ConsoleWrite => args.extend([(9, self.handle(Kind::Console)), (10, self.rng.u64(0..70))]),
         }
-        let _ = Rights::NONE;
         args
     }
 }

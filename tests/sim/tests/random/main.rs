@@ -2,6 +2,9 @@
 
 mod arguments;
 mod authority;
+mod model_caps;
+mod model_ipc;
+mod naive;
 mod observed;
 mod seeds;
 mod soup;

@@ -218,16 +218,14 @@ impl Soup {
             }
         }
         match self.world.core.next(&mut self.world.sim, now) {
-            Next::Run(slot) if self.world.rewound(slot) => {
-                let agent = &self.world.core.agents[slot];
-                self.actor = Call::from_number(agent.registers.x[8]).map(|call| (agent.id, call));
-                self.world.execute(slot);
-            }
+            Next::Run(slot) if self.world.rewound(slot) => self.execute(slot),
             Next::Run(slot) => self.act(slot),
             Next::Idle => self.world.now = self.world.sim.timer.min(now + 50_000_000).max(now),
             Next::Interrupted => {}
             Next::Halt => panic!("init is gone"),
         }
+        // Before anybody runs again, the kernel decides who, and sets its timer.
+        let _ = self.world.core.next(&mut self.world.sim, self.world.now);
     }
 
     /// An agent runs: its call has ended, and it does something else.
@@ -322,20 +320,24 @@ impl Soup {
     }
 
     fn issue(&mut self, slot: u16, number: u64, args: &[(usize, u64)]) {
-        let call = Call::from_number(number);
         let agent = &mut self.world.core.agents[slot];
-        let id = agent.id;
         for &(register, value) in args {
             agent.registers.x[register] = value;
         }
         agent.registers.x[8] = number;
         // The program counter never leaves the code.
         agent.registers.pc = USER_BASE + 0x200;
+        self.execute(slot);
+    }
+
+    /// The call instruction: the first time, or again because the kernel set the agent back to it.
+    fn execute(&mut self, slot: u16) {
+        let agent = &self.world.core.agents[slot];
+        let (id, x, pc, handling) = (agent.id, agent.registers.x, agent.registers.pc, agent.handler.active);
+        let call = Call::from_number(x[8]);
         self.actor = call.map(|call| (id, call));
-        let x = agent.registers.x;
         let replies = matches!(call, Some(Call::IpcReply | Call::IpcReplyRecv)).then(|| self.awaiting(id, MessageId(x[9]))).flatten();
         let exported = (call == Some(Call::CapExport)).then(|| self.exported(slot, &x)).flatten();
-        let handling = self.world.core.agents[slot].handler.active;
         let before = observe(&self.world, slot);
         let queued = self.queue_of(slot);
         self.world.execute(slot);
@@ -346,9 +348,10 @@ impl Soup {
             return;
         }
         let message = if matches!(agent.state, State::Calling(_) | State::Awaiting(_)) { agent.outgoing.message } else { MessageId::NONE };
-        let refused = agent.state == State::Ready && agent.work.is_none() && agent.registers.x[8] != 0;
-        let exited = matches!(call, Some(Call::Exit | Call::Yield));
-        if refused && !exited {
+        let again = agent.registers.pc == pc;
+        let refused = !again && agent.state == State::Ready && agent.work.is_none() && agent.registers.x[8] != 0;
+        let ends = matches!(call, Some(Call::Exit | Call::Yield));
+        if refused && !ends {
             self.judge_refusal(slot, call, &before, &queued, replies);
         }
         if let Some(token) = exported.filter(|_| self.world.core.agents[slot].registers.x[8] == 0) {
@@ -399,9 +402,9 @@ impl Soup {
         let excused = |agent: u16, part: &str| {
             let failed = self.world.core.agents.get(agent).is_some_and(|agent| agent.state == State::Ready && agent.registers.x[8] != 0);
             let sends = matches!(call, Some(Call::IpcSend | Call::IpcCall | Call::PqcOperation));
-            (receives && (queued.contains(&agent) || answered == agent || (agent == slot && part == "lists")))
-                || (receives && part == "lists")
-                || (receives && replied.is_some() && agent == slot && matches!(part, "slots" | "lists"))
+            let received = queued.contains(&agent) || answered == agent || part == "lists";
+            let replied_before = replied.is_some() && agent == slot && part == "slots";
+            (receives && (received || replied_before))
                 || (sends && agent != slot && failed && matches!(part, "state" | "registers" | "timers"))
                 || (call == Some(Call::PqcPoll) && agent == slot && part == "operations")
                 || (call == Some(Call::AgentSpawn) && agent == slot && part == "family")

@@ -65,7 +65,8 @@ impl<M: Machine> Core<M> {
         let slot = page.id.slot();
         self.agents.0[slot as usize] = Some(page);
         self.alive += 1;
-        let _ = machine;
+        // While it was on its way, nobody who looked for void mappings found it.
+        self.unmap_own_void(machine, slot);
         self.settle_in(slot, now);
     }
 

@@ -19,7 +19,7 @@ mod parcel;
 
 use aios_abi::Error;
 use aios_abi::id::AgentId;
-use aios_abi::limits::{AGENTS, CORES};
+use aios_abi::limits::{AGENTS, CORES, DERIVE_DEPTH, MESSAGE_CAPS};
 use aios_abi::message::Received;
 
 pub use packet::{ANSWER_WORDS, Asking, Cargo, Notice, Packet, Parcel, Request, Status};
@@ -31,9 +31,9 @@ use crate::machine::{Lane, Machine};
 /// Requests that one core has under way with one other.
 pub const OUTSTANDING: u16 = 32;
 /// Notices that wait to be sent.
-pub(super) const OUTBOX: usize = 64;
-/// Notices that one step in the kernel makes at most.
-const NOTICES_PER_STEP: usize = 24;
+pub(super) const OUTBOX: usize = 160;
+/// Notices that one step in the kernel makes at most: the last use of every derivation behind the capabilities of one message.
+const NOTICES_PER_STEP: usize = MESSAGE_CAPS * (DERIVE_DEPTH as usize + 1) + 4;
 /// Long work that other cores asked for.
 pub(super) const JOBS: usize = CORES;
 /// Long work that another core asked for.
@@ -237,7 +237,7 @@ impl<M: Machine> Core<M> {
             }
             Request::Map { to, slot, access } => {
                 let to = find(self, machine, to)?;
-                self.map_copy(machine, to, slot, access).map_err(Status::Failed)?;
+                self.map_copy(machine, to, slot, access, now).map_err(Status::Failed)?;
             }
             Request::Inspect { table, cursor, subject } => {
                 *values = self.one_record(machine, table, cursor, subject, now).map_err(Status::Failed)?;

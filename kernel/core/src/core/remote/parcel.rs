@@ -6,6 +6,7 @@ use aios_abi::Error;
 use aios_abi::id::{AgentId, MessageId, SlotHandle};
 use aios_abi::limits::{MESSAGE_CAPS, MESSAGE_REGISTERS, PAGE_SIZE};
 use aios_abi::message::{Received, RecvInfo, SendInfo};
+use aios_abi::rights::Kind;
 
 use super::super::Core;
 use super::super::transfer::{cap_handles, payload};
@@ -108,7 +109,10 @@ impl<M: Machine> Core<M> {
         let slots = Self::cargo_slots(machine, parcel.cargo, parcel.info.caps);
         let mut given = [SlotHandle::NONE; MESSAGE_CAPS];
         for (given, slot) in given.iter_mut().zip(slots).take(parcel.info.caps as usize) {
-            *given = self.place(to, slot);
+            // One that was revoked on its way into the cargo is none.
+            if slot.kind != Kind::Empty {
+                *given = self.place(to, slot);
+            }
         }
         self.write_handles(to, parcel.info.caps, given);
     }

@@ -53,32 +53,26 @@ fn the_largest_times_and_parameters_do_no_harm() {
     assert_eq!(world.tasks[short as usize].served_ns, 240_000);
 }
 
-/// Centuries of running: shares end with virtual time, turns do not.
+/// Centuries of running: virtual time ends, and nothing else does.
 #[test]
 fn virtual_time_ends_without_harm() {
     let mut rng = rng();
     let mut world = World::new(&mut rng, 0);
-    let light = [world.add(fair(1), Habit::Hog), world.add(fair(1), Habit::Hog)];
-    let heavy = world.add(fair(1024), Habit::Hog);
+    let slots = [1, 1, 1024].map(|weight| world.add(fair(weight), Habit::Hog));
     for ns in [1 << 40, 1 << 58, 1 << 59, 1 << 62, u64::MAX] {
-        for slot in [light[0], light[1], heavy] {
+        for slot in slots {
             world.sched.debit(&mut world.table, slot, ns, world.now);
         }
-        let start = world.now;
-        world.run(start + 10 * EPOCH_NS, |_| {});
+        world.run(world.now + 10 * EPOCH_NS, |_| {});
         let sleeper = world.add(fair(1), Habit::Bursts { run_ns: MS, sleep_ns: MS });
         world.run(world.now + EPOCH_NS, |_| {});
         world.remove(sleeper);
     }
-    let start = world.now;
-    world.run(start + 100 * EPOCH_NS, |_| {});
-    for slot in [light[0], light[1], heavy] {
-        assert!(world.served_between(slot, start, world.now) > 0, "context {slot} still has its turns");
-    }
-    for slot in [light[0], light[1], heavy] {
+    assert_eq!(world.runs.iter().map(|run| run.end_ns - run.start_ns).sum::<u64>(), world.now, "the core is never idle");
+    for slot in slots {
         world.remove(slot);
     }
-    assert_eq!(world.sched.clock.weight(), 0);
+    assert!(world.sched.clock.is_idle());
 }
 
 #[test]
@@ -135,10 +129,18 @@ fn cost(weights: &[u64], params: &[Params]) -> f64 {
 fn a_decision_among_thousands_costs_what_it_costs_among_two() {
     let mut rng = rng();
     let mut random = |count: usize| (0..count).map(|_| rng.u64(1..=1024)).collect::<Vec<_>>();
-    let two = cost(&[64, 64], &[]);
-    for (weights, what) in [(vec![64; 2_000], "equals"), (random(2_000), "random weights"), ([1, 16, 64, 1024].repeat(500), "four weights")]
-    {
-        let many = cost(&weights, &[]);
-        assert!(many <= 1.3 * two, "{many:.2} looks among 2000 ({what}) and {two:.2} among two");
-    }
+    let (equal, unequal) = (cost(&[64; 2], &[]), cost(&[64, 640], &[]));
+    let equals = cost(&[64; 2_000], &[]);
+    assert!(equals <= 1.3 * equal, "{equals:.2} looks among 2000 equals and {equal:.2} among two");
+    let many = cost(&random(2_000), &[]);
+    assert!(many <= 1.35 * unequal, "{many:.2} looks among 2000 with random weights and {unequal:.2} among two");
+    // The worst case: whole crowds come first before they are eligible, and are passed over and called back. That is three places a turn instead of one.
+    let crowds = cost(&[1, 16, 64, 1024].repeat(500), &[]);
+    assert!(crowds <= 3.0 * unequal, "{crowds:.2} looks among crowds and {unequal:.2} among two");
+}
+
+#[test]
+fn a_decision_among_many_reservations_costs_little_more() {
+    let [two, many] = [2, 1_000].map(|count| cost(&[64; 2], &reservations(&mut fastrand::Rng::with_seed(7), count, EDF_SHARE, 1_000 * MS)));
+    assert!(many <= 3.0 * two, "{many:.2} looks among 1000 and {two:.2} among two");
 }
