@@ -108,7 +108,7 @@ fn slot(place: Value<'_>) -> Result<Slot, Error> {
         expiry: number("expiry")?,
         node: NodeId { index: node.number_of("index")? as u32, generation: node.number_of("generation")? as u32 },
         root: number("root")? as u32,
-        spare: 0,
+        root_generation: number("root_generation")? as u32,
         tree: number("tree")?,
     })
 }
