@@ -476,6 +476,8 @@ pub struct Reap {
     pub restart: bool,
     /// It waits for other cores or for its children.
     pub parked: bool,
+    /// A child came to another core while the children were looked for: they are looked for again.
+    pub again: bool,
     /// The core whose turn it is.
     pub core: u16,
     /// Where the search for mappings of a frame goes on: agent and slot index.
@@ -528,7 +530,17 @@ impl<M: Machine> Object for Agent<M> {
         name: [0; 2],
         info: 0,
         counters: Counters { received: 0, sent: 0, faults: 0 },
-        reap: Reap { next: 0, phase: 0, index: 0, restart: false, parked: false, core: 0, scan: (0, 0), space: DestroyCursor::START },
+        reap: Reap {
+            next: 0,
+            phase: 0,
+            index: 0,
+            restart: false,
+            parked: false,
+            again: false,
+            core: 0,
+            scan: (0, 0),
+            space: DestroyCursor::START,
+        },
     };
 }
 

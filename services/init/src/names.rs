@@ -5,7 +5,7 @@ use aios_abi::rights::Rights;
 use aios_init_core::names::{Asker, Provider, resolve};
 use aios_manifest::types::Special;
 use aios_proto::names::{DeviceInfo, DeviceName, Entries, Entry, Error, Failure, Name, Page, Region, Server};
-use aios_proto::types::{self, ErrorCode};
+use aios_proto::types::{self, Digest, ErrorCode};
 use aios_proto::{Caller, Grant};
 use aios_rt::cap::{derive, derive_part, mint_service};
 use aios_rt::slot::{self, Agent, Slot};
@@ -141,5 +141,20 @@ impl Server for Init<'_> {
 
     fn open_seed(&mut self, caller: &Caller) -> Result<Grant<types::Seed>, Failure> {
         self.special::<slot::Seed>(caller, Special::SEED, SLOT_SEED, Rights::WRITE, Key::Seed).map(Grant::Copy)
+    }
+
+    fn image(&mut self, caller: &Caller, badge: u64) -> Result<Digest, Failure> {
+        let (_, asker) = self.who(caller)?;
+        let offers = |server: &aios_manifest::types::Server<'_>| !server.offers.is_empty();
+        if !matches!(asker, Asker::Server(server) if self.boot.manifest.servers.get(server).is_some_and(offers)) {
+            return Err(Error::NotListed.into());
+        }
+        // The run says nothing of the image: a badge of one that is over is as good.
+        let name = match Badge::from_word(badge) {
+            Some(badge) => self.entry(badge.entry.into()).map(|entry| entry.image),
+            None => (badge == Badge::INIT).then_some(aios_bundle::INIT),
+        };
+        let image = name.and_then(|name| self.boot.kit.bundle.find(name)).ok_or(ErrorCode::UnknownBadge)?;
+        Ok(image.sha256)
     }
 }

@@ -30,16 +30,16 @@ pub(crate) fn filter(wanted: &log::Filter) -> Filter {
 }
 
 pub(crate) fn entry(record: &Record) -> Entry<'_> {
-    let (encoded, message) = match &record.body {
-        Body::Text(text) => (false, text.as_bytes()),
-        Body::Defmt { frame, .. } => (true, frame.as_slice()),
+    let (image, message) = match &record.body {
+        Body::Text(text) => (None, text.as_bytes()),
+        Body::Defmt { image_digest_tag, frame } => (Some(*image_digest_tag), frame.as_slice()),
     };
     Entry {
         sequence: record.sequence + 1,
         time: record.time_ns,
         agent: record.agent.0,
         level: level_back(record.level),
-        encoded,
+        image,
         target: Target::truncated(&record.target),
         message: Message::truncated(message),
     }

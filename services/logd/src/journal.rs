@@ -1,13 +1,14 @@
 //! The operations, and readers that wait for records to come.
 
+use alloc::collections::VecDeque;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use aios_abi::AgentId;
 use aios_logd_core::{Access, Body, Caller, CursorId, Effect, Filter, Level, Limits, Log, Record, Reply, Request, Start};
 use aios_proto::log::{self, Batch, Counters, Entries, Error, Failure, Message, Server, Target, op};
-use aios_proto::server::Arrived;
-use aios_proto::types::{Digest, ErrorCode, Frame};
+use aios_proto::types::{Digest, ErrorCode};
 use aios_proto::{Answer, Incoming, Later, Outcome, Outgoing, Ticket, types};
 use aios_service::{Actions, Cancelled, Handler};
 
@@ -32,6 +33,8 @@ const LIMITS: Limits = Limits {
 const LIVE: Level = Level::Error;
 /// Agents that can have a level of their own.
 const LEVELS: usize = 64;
+/// Badges whose image is remembered.
+const IMAGES: usize = 32;
 
 /// Who set the log up: the server itself.
 const OWN: Access = Access { write: false, read: false, control: true };
@@ -44,9 +47,15 @@ struct Follower {
     reader: Reader,
 }
 
+/// Who knows which image a badge stands for: the supervisor, which gave both.
+pub trait Images {
+    /// The digest of the image that whoever speaks with this badge was started from, if it can be known.
+    fn digest(&mut self, badge: u64) -> Option<Digest>;
+}
+
 /// The log as a server.
 #[derive(Debug)]
-pub struct Journal<S> {
+pub struct Journal<S, I> {
     log: Log,
     readers: Readers,
     followers: Vec<Follower>,
@@ -58,6 +67,11 @@ pub struct Journal<S> {
     level: Level,
     written: u64,
     filtered: u64,
+    /// Frames that their writers could not hand over.
+    lost: u64,
+    /// Badges and the tags of their images, the oldest first.
+    tags: VecDeque<(u64, u64)>,
+    images: I,
     /// What the last answer to a reader consists of.
     batch: Vec<Record>,
     live: Queue,
@@ -71,9 +85,9 @@ struct Found {
     next: u64,
 }
 
-impl<S: Screen> Journal<S> {
-    /// An empty log that shows what is urgent on `screen`.
-    pub fn new(screen: S) -> Self {
+impl<S: Screen, I: Images> Journal<S, I> {
+    /// An empty log that shows what is urgent on `screen`, and asks `images` whose table decodes a frame.
+    pub fn new(screen: S, images: I) -> Self {
         let mut log = Log::new(LIMITS);
         // Never refused: the access is the server's own.
         let _ = log.handle(0, Caller { agent: AgentId::KERNEL, access: OWN }, Request::SetLiveLevel(Some(LIVE)));
@@ -86,6 +100,9 @@ impl<S: Screen> Journal<S> {
             level: Level::Trace,
             written: 0,
             filtered: 0,
+            lost: 0,
+            tags: VecDeque::new(),
+            images,
             batch: Vec::new(),
             live: Queue::default(),
             screen,
@@ -160,28 +177,51 @@ impl<S: Screen> Journal<S> {
         }
     }
 
-    fn level_of(&self, agent: AgentId) -> Level {
-        self.levels.iter().find(|(whose, _)| *whose == agent).map_or(self.level, |(_, level)| *level)
+    /// The tag of the image behind a badge, 0 if it can't be known.
+    fn tag(&mut self, badge: u64) -> u64 {
+        if let Some((_, tag)) = self.tags.iter().find(|(known, _)| *known == badge) {
+            return *tag;
+        }
+        let digest = self.images.digest(badge);
+        let Some(tag) = digest.and_then(|digest| digest.first_chunk().copied()).map(u64::from_be_bytes) else { return 0 };
+        if self.tags.len() == IMAGES {
+            self.tags.pop_front();
+        }
+        self.tags.push_back((badge, tag));
+        tag
     }
-}
 
-impl<S: Screen> Server for Journal<S> {
-    fn write(&mut self, caller: &aios_proto::Caller, level: types::Level, target: Target<'_>, message: Message<'_>) {
-        let (agent, level) = (AgentId(caller.agent), convert::level(level));
+    /// Takes a record of the caller, unless its level keeps it out.
+    fn take(&mut self, caller: &aios_proto::Caller, level: Level, target: Target<'_>, body: Body) {
+        let agent = AgentId(caller.agent);
         if level > self.level_of(agent) {
             self.filtered += 1;
             return;
         }
-        let body = Body::Text(String::from_utf8_lossy(message.as_slice()).into_owned());
         let request = Request::Write { level, target: String::from(target.as_str()), body };
         if let Reply::Written(_) = self.ask(caller.now_ns, agent, request) {
             self.written += 1;
         }
     }
 
-    fn bind_ring(&mut self, _: &aios_proto::Caller, _: Digest, _: Arrived<'_, Frame>) -> Result<(), Failure> {
-        // No program of this system has a ring of deferred frames yet.
-        Err(ErrorCode::NotSupported.into())
+    fn level_of(&self, agent: AgentId) -> Level {
+        self.levels.iter().find(|(whose, _)| *whose == agent).map_or(self.level, |(_, level)| *level)
+    }
+}
+
+impl<S: Screen, I: Images> Server for Journal<S, I> {
+    fn write(&mut self, caller: &aios_proto::Caller, level: types::Level, target: Target<'_>, message: Message<'_>) {
+        let body = Body::Text(String::from_utf8_lossy(message.as_slice()).into_owned());
+        self.take(caller, convert::level(level), target, body);
+    }
+
+    fn write_frame(&mut self, caller: &aios_proto::Caller, level: types::Level, target: Target<'_>, lost: u32, frame: Message<'_>) {
+        if lost > 0 {
+            self.lost = self.lost.saturating_add(lost.into());
+            self.take(caller, Level::Warn, target, Body::Text(format!("{lost} records were lost before they came here")));
+        }
+        let image_digest_tag = self.tag(caller.badge);
+        self.take(caller, convert::level(level), target, Body::Defmt { image_digest_tag, frame: frame.to_vec() });
     }
 
     fn read<'s>(&'s mut self, caller: &aios_proto::Caller, start: u64, wanted: log::Filter) -> Result<Batch<'s>, Failure> {
@@ -238,16 +278,15 @@ impl<S: Screen> Server for Journal<S> {
             written: self.written,
             filtered: self.filtered,
             overwritten: sum(|ring| ring.lost).saturating_add(lost_with_rings),
-            lost: 0,
+            lost: self.lost,
             capacity: (LIMITS.rings * LIMITS.bytes_per_ring) as u64,
             used: sum(|ring| ring.bytes as u64),
-            rings: 0,
             followers: self.followers.len() as u32,
         })
     }
 }
 
-impl<S: Screen> Handler for Journal<S> {
+impl<S: Screen, I: Images> Handler for Journal<S, I> {
     fn message(&mut self, caller: &aios_proto::Caller, request: &Incoming<'_>, out: &mut Outgoing<'_>) -> Outcome {
         log::dispatch(self, caller, request, out)
     }

@@ -17,7 +17,7 @@ pub mod journal;
 mod readers;
 
 pub use console::Screen;
-pub use journal::{Journal, STOP};
+pub use journal::{Images, Journal, STOP};
 
 #[cfg(test)]
 mod tests;

@@ -7,12 +7,12 @@ use std::vec::Vec;
 
 use aios_abi::{MessageId, SlotHandle};
 use aios_proto::log::{CallError, Client, Filter, MAX_PACKET, Message, Target};
-use aios_proto::types::{ErrorCode, Frame, Level};
-use aios_proto::{CapList, Capability, ReplyInfo, ServiceError, Transport, TransportError};
+use aios_proto::types::{Digest, Level};
+use aios_proto::{CapList, ReplyInfo, Transport, TransportError};
 use aios_service::fake::FakePort;
 use aios_service::{Config, Service, buffer_size};
 
-use crate::{Journal, Screen};
+use crate::{Images, Journal, Screen};
 
 const BUFFER: usize = buffer_size(&[MAX_PACKET]);
 const ALL: Filter = Filter { level: Level::Trace, agent: None };
@@ -27,11 +27,23 @@ impl Screen for Shown {
     }
 }
 
+/// Knows the image of whoever speaks with the badge of agent 4, and counts questions.
+#[derive(Clone, Default)]
+struct Known(Rc<RefCell<u32>>);
+
+impl Images for Known {
+    fn digest(&mut self, badge: u64) -> Option<Digest> {
+        *self.0.borrow_mut() += 1;
+        (badge == 1004).then(|| core::array::from_fn(|place| place as u8 + 1))
+    }
+}
+
 /// A server and its clients.
 struct World {
-    service: Service<Journal<Shown>, BUFFER, 16>,
+    service: Service<Journal<Shown, Known>, BUFFER, 16>,
     port: FakePort,
     shown: Shown,
+    images: Known,
     agent: u64,
     /// The last call that was put aside.
     waits: Option<MessageId>,
@@ -39,9 +51,16 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let shown = Shown::default();
+        let (shown, images) = (Shown::default(), Known::default());
         let config = Config { take_caps: 1, ..Config::default() };
-        Self { service: Service::new(Journal::new(shown.clone()), config), port: FakePort::default(), shown, agent: 1, waits: None }
+        Self {
+            service: Service::new(Journal::new(shown.clone(), images.clone()), config),
+            port: FakePort::default(),
+            shown,
+            images,
+            agent: 1,
+            waits: None,
+        }
     }
 
     fn of(&mut self, agent: u64) -> Client<&mut Self> {
@@ -119,7 +138,7 @@ fn records_are_read_in_batches_from_number_1_on() {
     let batch = client.read(20, ALL, 1).expect("an answer");
     let entry = batch.entries.first().expect("a record");
     assert_eq!((entry.sequence, entry.agent, entry.level, entry.target.as_str(), entry.time), (20, 3, Level::Info, "part", 20));
-    assert!(!entry.encoded);
+    assert_eq!(entry.image, None);
 }
 
 #[test]
@@ -215,9 +234,26 @@ fn what_is_urgent_is_shown_at_once_and_harmless() {
 }
 
 #[test]
-fn rings_of_frames_are_not_supported() {
+fn frames_carry_the_tag_of_their_senders_image() {
     let mut world = World::new();
-    let frame = Frame::from_handle(SlotHandle::new(7, 1));
-    let refused = CallError::Refused(ErrorCode::NotSupported.code());
-    assert_eq!(world.of(1).bind_ring([0; 32], frame, 1), Err(refused));
+    for (agent, frame) in [(4, [1, 0, 7]), (5, [2, 0, 8]), (4, [1, 0, 9]), (5, [2, 0, 9])] {
+        let message = Message::new(&frame).expect("short enough");
+        world.of(agent).write_frame(Level::Error, Target::truncated("part"), 0, message).expect("room");
+    }
+    // What is known is asked once, what is not may be known later.
+    assert_eq!(*world.images.0.borrow(), 3);
+    assert!(world.shown.0.borrow().contains("part: defmt 0102030405060708 010007"), "{}", world.shown.0.borrow());
+    let mut client = world.of(9);
+    let batch = client.read(1, ALL, 1).expect("an answer");
+    let entries: Vec<_> = batch.entries.iter().map(|entry| (entry.image, entry.message.to_vec())).collect();
+    let known = Some(0x0102_0304_0506_0708);
+    assert_eq!(entries, [(known, vec![1, 0, 7]), (Some(0), vec![2, 0, 8]), (known, vec![1, 0, 9]), (Some(0), vec![2, 0, 9])]);
+}
+
+#[test]
+fn frames_that_were_lost_are_said_to_be() {
+    let mut world = World::new();
+    world.of(4).write_frame(Level::Info, Target::truncated("part"), 5, Message::truncated(&[1, 0])).expect("room");
+    assert_eq!(world.read(9, 1, ALL).0, ["5 records were lost before they came here", "\u{1}\0"]);
+    assert_eq!(world.of(9).status(1).map(|status| (status.lost, status.written)), Ok((5, 2)));
 }

@@ -1,5 +1,7 @@
 //! Several cores on one machine: each runs its own core, packets travel when [`Cluster::settle`] lets them.
 
+use std::collections::VecDeque;
+
 use aios_abi::call::SLOT_FIRST;
 use aios_abi::id::SlotHandle;
 use aios_abi::limits::{PAGE_SIZE, USER_BASE};
@@ -81,7 +83,8 @@ impl Cluster {
             for core in 0..self.sim.cores {
                 busy |= self.turn(core).0;
             }
-            if !busy {
+            // A core may have sent something on its own account.
+            if !busy && self.sim.rings.values().all(VecDeque::is_empty) {
                 return;
             }
         }

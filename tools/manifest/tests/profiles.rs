@@ -161,7 +161,7 @@ fn a_missing_image_is_named() {
 #[test]
 fn graph_shows_calls_and_rights() {
     let picture = graph(QEMU).unwrap();
-    for part in ["├── uartd", "calls     /svc/log → logd", "controls  kill suspend", "└── watchdog", "devices   console"] {
+    for part in ["├── uartd", "calls     /svc/log → logd", "controls  kill suspend", "└── pqc", "devices   console"] {
         assert!(picture.contains(part), "`{part}` is not in:\n{picture}");
     }
 }

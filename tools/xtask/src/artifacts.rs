@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use crate::bootscript;
 use crate::build::{self, Programs};
 use crate::disk;
+use crate::frames::Tables;
 use crate::profile::{Boot, Profile};
 use crate::progress::Progress;
 use crate::qemu::Source;
@@ -57,6 +58,11 @@ impl Artifacts {
         write_if_changed(&artifacts.bundle, &bundle)?;
         step.done(&format!("Image {} bytes, bundle {} bytes", grouped(image.len() as u64), grouped(bundle.len() as u64)));
         Ok(artifacts)
+    }
+
+    /// The format strings of the programs' log frames.
+    pub fn frames(&self) -> Result<Tables> {
+        Tables::read(self.programs.images.iter().map(|(_, path)| path.clone()))
     }
 
     /// What a machine of this profile boots from; for U-Boot the disk is made.

@@ -2,9 +2,9 @@
 //!
 //! | modules | what they are |
 //! |---|---|
-//! | [`run`], [`test`], [`bench`], [`gdb`], [`dump`], [`image`], [`sizes`], [`tidy`], [`graph`], [`fuzz`], [`doc`] | the commands |
+//! | [`run`], [`test`], [`bench`], [`gdb`], [`dump`], [`image`], [`sizes`], [`tidy`], [`graph`], [`log`], [`fuzz`], [`doc`] | the commands |
 //! | [`setup`], [`workspace`], [`build`], [`artifacts`], [`disk`], [`bootscript`] | from a clean clone to files that boot |
-//! | [`profile`], [`qemu`], [`machine`], [`serial`], [`mark`], [`commands`] | a machine and how it is driven |
+//! | [`profile`], [`qemu`], [`machine`], [`serial`], [`mark`], [`frames`], [`commands`] | a machine and how it is driven |
 //! | [`system`] | the system tests |
 //! | [`console`], [`cleanup`], [`progress`], [`table`] | what a person sees |
 #![forbid(unsafe_code)]
@@ -19,10 +19,12 @@ mod console;
 mod disk;
 mod doc;
 mod dump;
+mod frames;
 mod fuzz;
 mod gdb;
 mod graph;
 mod image;
+mod log;
 mod machine;
 mod mark;
 mod profile;
@@ -64,6 +66,7 @@ enum Command {
     Sizes(sizes::Options),
     Tidy(tidy::Options),
     Graph(graph::Options),
+    Log(log::Options),
     Fuzz(fuzz::Options),
     Doc(doc::Options),
 }
@@ -92,6 +95,7 @@ fn perform(command: &Command) -> Result<ExitCode> {
         Command::Sizes(options) => sizes::run(&workspace, options),
         Command::Tidy(options) => tidy::run(&workspace, options),
         Command::Graph(options) => graph::run(&workspace, options),
+        Command::Log(options) => log::run(&workspace, options),
         Command::Fuzz(options) => fuzz::run(&workspace, options),
         Command::Doc(options) => doc::run(&workspace, options),
     }?;

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Read, Write, stdin, stdout};
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -111,6 +112,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 
     let log = workspace.log_dir().join("run.log");
     let mut machine = Machine::start(&launch, &log, Duration::from_secs(options.timeout))?;
+    machine.serial().decode(Rc::new(artifacts.frames()?));
     let outcome = boot(&mut machine, &profile, &progress, options.verbose).map_err(anyhow::Error::from).and_then(|banner| match driver {
         Driver::Commands(lines) => commands_one_by_one(&mut machine, &lines),
         Driver::Person => person(&mut machine, &banner, &progress),

@@ -4,12 +4,17 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::frames::{Decoder, Tables};
 use crate::mark::{Parser, Piece};
+
+/// How long text is held back that may become a log frame: longer than the pause between two pieces of a line, too short to be noticed.
+const HOLD: Duration = Duration::from_millis(30);
 
 /// What can arrive while a serial line is watched.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,6 +42,7 @@ pub struct Serial {
     sender: Sender<Arrival>,
     output: Box<dyn Write + Send>,
     parser: Parser,
+    frames: Option<Decoder>,
     pieces: VecDeque<Piece>,
     closed: bool,
     log: Vec<u8>,
@@ -56,12 +62,27 @@ impl Serial {
             .transpose()
             .context("can't write the console log")?;
         let output = Box::new(output);
-        Ok(Self { arrivals, sender, output, parser: Parser::default(), pieces: VecDeque::new(), closed: false, log: Vec::new(), file })
+        Ok(Self {
+            arrivals,
+            sender,
+            output,
+            parser: Parser::default(),
+            frames: None,
+            pieces: VecDeque::new(),
+            closed: false,
+            log: Vec::new(),
+            file,
+        })
     }
 
     /// Also delivers what arrives on `keys`, from now on.
     pub fn watch_keys(&self, keys: impl Read + Send + 'static) {
         pump(keys, self.sender.clone(), Arrival::Keys, Arrival::KeysClosed);
+    }
+
+    /// Decodes log frames by these tables from now on. The log keeps them as they came.
+    pub fn decode(&mut self, tables: Rc<Tables>) {
+        self.frames = Some(Decoder::new(tables));
     }
 
     /// The next event, or `None` when `until` passes without one.
@@ -73,20 +94,26 @@ impl Serial {
             if std::mem::take(&mut self.closed) {
                 return Some(Event::Closed);
             }
-            let arrival = match until {
+            let held = self.frames.as_ref().is_some_and(Decoder::holds).then(|| Instant::now() + HOLD);
+            let arrival = match held.into_iter().chain(until).min() {
                 Some(until) => self.arrivals.recv_timeout(until.saturating_duration_since(Instant::now())),
                 None => self.arrivals.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
+            if arrival.is_err() && held.is_some() {
+                self.release();
+                continue;
+            }
             match arrival.ok()? {
                 Arrival::Bytes(bytes) => {
                     self.keep(&bytes);
-                    self.pieces.extend(self.parser.push(&bytes));
+                    for piece in self.parser.push(&bytes) {
+                        self.piece(piece);
+                    }
                 }
                 Arrival::Closed => {
                     let rest = self.parser.finish();
-                    if !rest.is_empty() {
-                        self.pieces.push_back(Piece::Text(rest));
-                    }
+                    self.piece(Piece::Text(rest));
+                    self.release();
                     self.closed = true;
                 }
                 Arrival::Keys(bytes) => return Some(Event::Keys(bytes)),
@@ -103,6 +130,33 @@ impl Serial {
     /// Everything that the line said so far, marks included.
     pub fn log(&self) -> &[u8] {
         &self.log
+    }
+
+    /// Takes a piece in, its frames decoded.
+    fn piece(&mut self, piece: Piece) {
+        match (piece, &mut self.frames) {
+            (Piece::Text(text), Some(frames)) => {
+                let text = frames.push(&text);
+                self.text(text);
+            }
+            (Piece::Text(text), None) => self.text(text),
+            (mark, _) => {
+                self.release();
+                self.pieces.push_back(mark);
+            }
+        }
+    }
+
+    /// Lets go what was held back as a possible frame.
+    fn release(&mut self) {
+        let text = self.frames.as_mut().map(Decoder::flush).unwrap_or_default();
+        self.text(text);
+    }
+
+    fn text(&mut self, text: Vec<u8>) {
+        if !text.is_empty() {
+            self.pieces.push_back(Piece::Text(text));
+        }
     }
 
     fn keep(&mut self, bytes: &[u8]) {

@@ -18,6 +18,7 @@
 //! | [`info`]    | the read-only information page                                                |
 //! | `heap`      | (feature `heap`) global allocator                                             |
 //! | `service`   | (feature `service`) transport of service clients and port of servers          |
+//! | `log`       | (feature `defmt`) the logger behind `defmt`'s macros                             |
 //! | `peer`      | (feature `service`) init, and the services that it leads to                    |
 //!
 //! Every function is a thin, typed form of one call of [`aios_abi::call`], where the meaning of each is written down. Nothing here keeps
@@ -55,6 +56,8 @@ pub mod info;
 pub mod inspect;
 pub mod ipc;
 pub mod irq;
+#[cfg(feature = "defmt")]
+pub mod log;
 pub mod machine;
 pub mod memory;
 pub mod panic;

@@ -58,6 +58,8 @@ impl Shell {
             self.ending = true;
         }
         self.greet();
+        // Without a log, or without a capability to it, what an operator changes is not in it.
+        let _ = aios_rt::log::connect(self.system.init(), "shell");
         let actions = self.session.start();
         self.perform(actions);
         self.first_prompt_ns = now();

@@ -13,7 +13,7 @@ use aios_rt::inspect::{Record, for_each};
 use aios_rt::peer::{Init, Peer};
 use aios_rt::service::Remote;
 use aios_rt::slot::{Agent, Observe};
-use aios_rt::time::Deadline;
+use aios_rt::time::{Deadline, now};
 use aios_rt::{cap, info};
 use aios_shell_core::value::AgentRef;
 use aios_shell_core::view::{ServiceRow, ServiceState};
@@ -22,6 +22,11 @@ use crate::fail::{Denial, Fail};
 
 /// How long a service may take to answer, ns.
 pub const ANSWER_NS: u64 = 5_000_000_000;
+
+/// Most pictures that are taken for one.
+const PICTURES: u32 = 3;
+/// What part of the uptime taking a picture may take.
+const BLUR: u64 = 200;
 
 /// What it takes to read the kernel's tables.
 const OBSERVE: &str = "observe";
@@ -90,6 +95,21 @@ impl System {
     /// The cores.
     pub fn cores(&mut self) -> Result<Vec<CoreRecord>, Fail> {
         self.table(AgentId::KERNEL)
+    }
+
+    /// Agents and cores at nearly the same time: the books of both belong together. On a busy machine much can pass between two looks, so
+    /// a picture that took too long is taken again, a few times.
+    pub fn picture(&mut self) -> Result<(Vec<AgentRecord>, Vec<CoreRecord>), Fail> {
+        let mut tries = PICTURES;
+        loop {
+            let began = now();
+            let picture = (self.agents()?, self.cores()?);
+            let at = now();
+            tries -= 1;
+            if tries == 0 || at.saturating_sub(began) <= at / BLUR {
+                return Ok(picture);
+            }
+        }
     }
 
     /// The bound interrupt lines.
@@ -190,7 +210,7 @@ pub fn own_id() -> AgentId {
 
 fn records<R: Record>(observe: Observe, agent: AgentId) -> aios_rt::Result<Vec<R>> {
     let mut records = Vec::new();
-    for_each::<R, 8>(observe, agent, |record| records.push(*record))?;
+    for_each::<R, 32>(observe, agent, |record| records.push(*record))?;
     Ok(records)
 }
 

@@ -11,6 +11,9 @@ use aios_rt::slot::Slot;
 use aios_rt::time::Deadline;
 use aios_rt::{cap, ipc};
 
+/// Its name.
+pub const CONSOLE: &str = "/svc/console";
+
 /// Notification bit: the system stops.
 pub const STOP: u64 = 1 << 0;
 /// Notification bit: there is something to read.
@@ -35,7 +38,7 @@ pub struct Terminal {
 impl Terminal {
     /// The console that init leads to.
     pub fn new(init: Init) -> Self {
-        Self { peer: Peer::new(init, "/svc/console", Client::new), subscribed: None, bits: 0 }
+        Self { peer: Peer::new(init, CONSOLE, Client::new), subscribed: None, bits: 0 }
     }
 
     /// Writes all of it. Waits for a console that is being restarted; without one there is nothing else to do.

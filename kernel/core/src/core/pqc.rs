@@ -5,7 +5,7 @@
 
 use aios_abi::Error;
 use aios_abi::id::{AgentId, MessageId};
-use aios_abi::limits::{AGENTS, PQC_PAYLOAD};
+use aios_abi::limits::PQC_PAYLOAD;
 use aios_abi::message::{Received, RecvInfo, SendInfo};
 use aios_abi::rights::{Kind, Rights};
 
@@ -13,9 +13,6 @@ use super::remote::{Asking, Place, Request};
 use super::{Core, Done, Outcome, TIMER_PQC};
 use crate::agent::{Operation, Outgoing, State};
 use crate::machine::Machine;
-
-/// Agents looked at in one step when a server's operations fail.
-const AGENTS_PER_STEP: u32 = 256;
 
 impl<M: Machine> Core<M> {
     pub(super) fn service_register(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
@@ -170,25 +167,21 @@ impl<M: Machine> Core<M> {
         }
     }
 
-    /// Ends operations that the dying agent `slot` was to do, a bounded number of owners in a step; answers whether that was all.
-    pub(super) fn fail_operations(&mut self, slot: u16, now: u64) -> bool {
-        let id = self.agents[slot].id;
-        let restart = self.agents[slot].reap.restart;
-        if self.pqc_server.0 == id && !restart {
-            self.pqc_server.0 = AgentId::KERNEL;
-        }
-        let first = self.agents[slot].reap.index;
-        let error = if restart { Error::PeerRestarted } else { Error::PeerDied };
-        for owner in first..(first + AGENTS_PER_STEP).min(AGENTS as u32) {
-            let Some(agent) = self.agents.get(owner as u16) else { continue };
-            for operation in agent.operations {
-                if operation.handle != 0 && operation.server == id && operation.result.is_none() {
-                    self.pqc_finish(owner as u16, operation.message, Err(error), now);
-                }
+    /// Ends the operations of `owner` that an agent was to do that is gone or starts anew.
+    pub(super) fn fail_operations(&mut self, owner: u16, server: AgentId, error: Error, now: u64) {
+        let Some(agent) = self.agents.get(owner) else { return };
+        for operation in agent.operations {
+            if operation.handle != 0 && operation.server == server && operation.result.is_none() {
+                self.pqc_finish(owner, operation.message, Err(error), now);
             }
         }
-        self.agents[slot].reap.index = first + AGENTS_PER_STEP;
-        first + AGENTS_PER_STEP >= AGENTS as u32
+    }
+
+    /// A registered server that is gone is registered no more.
+    pub(super) fn unregister(&mut self, server: AgentId) {
+        if self.pqc_server.0 == server {
+            self.pqc_server.0 = AgentId::KERNEL;
+        }
     }
 
     fn operation(&mut self, me: u16) -> Result<usize, Error> {

@@ -23,14 +23,13 @@ const ANSWER: u8 = 1;
 const DEPART: u8 = 2;
 const DEPART_ELSEWHERE: u8 = 3;
 const CHILDREN: u8 = 4;
-const OPERATIONS: u8 = 5;
-const REVOCATION: u8 = 6;
-const SLOTS: u8 = 7;
-const NODES: u8 = 8;
-const QUIET: u8 = 9;
-const NODE_PAGES_BACK: u8 = 10;
-const SPACE: u8 = 11;
-const MAIL: u8 = 12;
+const REVOCATION: u8 = 5;
+const SLOTS: u8 = 6;
+const NODES: u8 = 7;
+const QUIET: u8 = 8;
+const NODE_PAGES_BACK: u8 = 9;
+const SPACE: u8 = 10;
+const MAIL: u8 = 11;
 
 impl<M: Machine> Core<M> {
     /// Ends an agent: it doesn't run again, and the reaper takes it apart.
@@ -131,12 +130,16 @@ impl<M: Machine> Core<M> {
                 None => return false,
             },
             // Children go before their parent: their quotas are a part of its.
+            CHILDREN if core::mem::take(&mut self.agents[slot].reap.again) => {
+                let reap = &mut self.agents[slot].reap;
+                (reap.phase, reap.index, reap.core) = (DEPART, 0, 0);
+                return true;
+            }
             CHILDREN => {
                 let waits = self.agents[slot].children != 0;
                 self.agents[slot].reap.parked = waits;
                 !waits
             }
-            OPERATIONS => self.fail_operations(slot, now),
             REVOCATION => match self.finish_revocation(machine, slot) {
                 Some(done) => done,
                 None => return false,
@@ -170,6 +173,14 @@ impl<M: Machine> Core<M> {
             reap.core = 0;
         }
         true
+    }
+
+    /// A child of this agent, which may be dying, came to live on a core where it may have been looked for already.
+    pub(super) fn child_arrived(&mut self, parent: AgentId) {
+        let Some(agent) = self.agents.get_mut(parent.slot()).filter(|agent| agent.id == parent) else { return };
+        let reap = &mut agent.reap;
+        reap.again |= (DEPART..=CHILDREN).contains(&reap.phase);
+        reap.parked &= reap.phase != CHILDREN;
     }
 
     /// Asks the other cores one after the other on behalf of a dying agent. Answers whether all have answered; `None` if there is no room now.

@@ -12,12 +12,14 @@
 //! EDF comes before fair; ties go by order of arrival. The context that runs is in no queue. Every decision is a function of the calls and of the times
 //! in their arguments.
 //!
-//! Promises, with `W` the weights of all that compete and `n` their number:
+//! Promises, with `W` the weights of the fair contexts that compete and `n` their number:
 //!
 //! * An admitted EDF context that wants to run gets its whole budget before its period ends, whatever the fair class does.
-//! * In the fair class nobody who wants to run is behind its share by more than the longest slice, or before it by more than its own.
-//! * A fair context of weight `w` that wants to run waits at most `2 × max(EPOCH, SLICE_MIN × W / w) + EPOCH` of the time that is left to the fair
-//!   class. EDF contexts of utilisation `u` leave it, of any `t`, at least `(1 - u) × t` less twice the sum of their budgets.
+//! * While the same fair contexts compete, none is behind its share by more than the longest slice or before it by more than its own, but for a 32nd of
+//!   the shortest slice; and one of weight `w` waits at most `2 × max(EPOCH, SLICE_MIN × W / w) + EPOCH` of the time that EDF leaves. Equals wait for
+//!   `max(EPOCH, n × SLICE_MIN)`.
+//! * Where others come and go, with turns of at most `t`, it waits at most `(t + SLICE_MIN) × W / w + 2 × n × t`. All who compete meanwhile count.
+//! * EDF contexts of utilisation `u` leave, of any time `d`, at least `(1 - u) × d` less twice the sum of their budgets.
 
 mod context;
 mod fair;
@@ -39,7 +41,8 @@ pub const EDF_SHARE: u64 = 58_982;
 const EDF_SHIFT: u32 = 13;
 /// The finest buckets of virtual time are as wide as the steps of the shortest requests.
 const FAIR_SHIFT: u32 = 6;
-/// Contexts that are passed over or called back in one decision at most, so that the time of a decision is bounded.
+/// Contexts that are passed over or called back in one decision at most, so that the time of a decision is bounded. The next decisions
+/// do the rest.
 const MOVES_MAX: usize = 64;
 
 /// Why parameters are refused: the promises of this core would exceed what it can keep.

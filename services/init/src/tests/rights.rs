@@ -11,6 +11,7 @@ use aios_proto::{Capability, Error as CallError, ServiceError, Text};
 
 use super::MANIFEST;
 use super::machine::Machine;
+use crate::badge::Badge;
 
 const FOREVER: u64 = u64::MAX;
 
@@ -148,4 +149,19 @@ fn what_was_given_can_be_taken_away() {
     let (uartd, _) = machine.kernel.agent("uartd");
     let mut shell = Operator::new(machine.speak("shell"));
     assert_eq!(shell.revoke(uartd.0, SlotHandle::new(3, 1).0, FOREVER), Err(CallError::Service(Forbidden::NotAllowed)));
+}
+
+#[test]
+fn images_are_told_to_those_who_see_badges() {
+    let mut machine = Machine::up(MANIFEST);
+    let (badge, init) = (Badge { entry: 0, run: 7 }.word(), Badge::INIT);
+    let mut logd = Client::new(machine.speak("logd"));
+    let of_uartd = logd.image(badge, FOREVER).unwrap();
+    assert_ne!(of_uartd, [0; 32]);
+    assert_eq!(logd.image(Badge { entry: 0, run: 0 }.word(), FOREVER), Ok(of_uartd), "whatever the run");
+    assert_eq!(logd.image(u64::MAX, FOREVER), Err(CallError::Refused(ErrorCode::UnknownBadge.code())));
+    assert_eq!(logd.image(Badge { entry: 999, run: 0 }.word(), FOREVER), Err(CallError::Refused(ErrorCode::UnknownBadge.code())));
+    assert_ne!(logd.image(init, FOREVER), Ok(of_uartd));
+    let mut shell = Client::new(machine.speak("shell"));
+    assert_eq!(shell.image(badge, FOREVER), refused(Refused::NotListed));
 }

@@ -7,7 +7,7 @@ use aios_abi::SlotHandle;
 use aios_abi::message::Header;
 
 use crate::client::TransportError;
-use crate::types::{ErrorCode, Frame, Level, Notification};
+use crate::types::{ErrorCode, Level, Notification};
 use crate::{CapList, Capability, Error, Interface, ReplyInfo, ServiceError, Text, Transport};
 use crate::{console, lifecycle, log, names, supervisor};
 
@@ -91,7 +91,7 @@ fn call_everything(peer: &mut Peer) -> Outcomes {
         let filter = log::Filter { level: Level::Trace, agent: Some(u64::MAX) };
         let (target, message) = (Text::truncated("a target"), log::Message::truncated(&[b'm'; 300]));
         note("oneway", code(client.write(Level::Warn, target, message)));
-        note("bind-ring", code(client.bind_ring([9; 32], Frame::from_handle(SlotHandle::new(1, 1)), 0)));
+        note("oneway", code(client.write_frame(Level::Warn, target, 3, message)));
         note("read", code(client.read(1, filter, 0)));
         note("follow", code(client.follow(u64::MAX, filter, 0)));
         note("set-level", code(client.set_level(None, Level::Debug, 0)));
@@ -108,6 +108,7 @@ fn call_everything(peer: &mut Peer) -> Outcomes {
         note("open-observe", code(client.open_observe(0)));
         note("open-power", code(client.open_power(0)));
         note("open-seed", code(client.open_seed(0)));
+        note("image", code(client.image(u64::MAX, 0)));
     }
     {
         let mut client = supervisor::Client::new(&mut *peer);

@@ -11,7 +11,7 @@ use aios_core::cap;
 use aios_core::machine::Memory;
 use aios_sim::World;
 
-use crate::naive::{Capability, Model, described};
+use crate::naive::{Capability, Model, Token, described};
 use crate::seeds;
 
 struct Run {
@@ -73,7 +73,6 @@ impl Run {
         } else {
             self.receive(slot);
         }
-        self.model.takes.insert(slot, true);
     }
 
     fn put(&mut self, slot: u16, handle: u64, capability: Capability) {
@@ -355,6 +354,10 @@ impl Run {
             expected.push(Error::BadArgument);
         }
         let source = self.model.tables.get(&(agent, handle)).copied();
+        let end = source.map_or(0, |source| source.expiry);
+        if end != 0 && expiry > end {
+            expected.push(Error::NotNarrower);
+        }
         if source.is_some_and(|source| self.model.depth(source.node) == 16) {
             expected.push(Error::TooDeep);
         }
@@ -362,6 +365,7 @@ impl Run {
         if let (Some(x), Some(source)) = (self.make(agent, Call::CapMint, &args, &expected), source) {
             let kind = if kind == 0 { Kind::Service } else { Kind::Notification };
             let node = self.model.node(Some(source.node), self.ids[&agent]);
+            let expiry = if expiry == 0 { end } else { expiry };
             self.put(agent, x[0], Capability { kind, object: source.object, part: (0, 0), word, rights, expiry, node });
         }
     }
@@ -429,7 +433,7 @@ impl Run {
         let args = [(9, handle), (0, to.0), (1, rights as u64), (2, expiry), (11, buffer)];
         if let (Some(_), Some(made)) = (self.make(agent, Call::CapExport, &args, &expected), made) {
             let bytes = self.world.peek(agent, buffer, TOKEN_SIZE);
-            self.model.tokens.push((made, to, bytes));
+            self.model.tokens.push(Token { of: made, to, bytes, void: false });
         }
     }
 
@@ -438,7 +442,7 @@ impl Run {
         if self.model.tokens.is_empty() {
             return;
         }
-        let (token, to, mut bytes) = self.model.tokens[self.rng.usize(0..self.model.tokens.len())].clone();
+        let Token { of: token, to, mut bytes, void } = self.model.tokens[self.rng.usize(0..self.model.tokens.len())].clone();
         let agent = match self.ids.get(&to.slot()) == Some(&to) && self.rng.u32(0..4) != 0 {
             true => to.slot(),
             false => self.any_agent(),
@@ -457,6 +461,9 @@ impl Run {
             expected.push(Error::WrongAgent);
         }
         expected.extend(self.model.status(&token, self.world.now + 100));
+        if void {
+            expected.push(Error::Revoked);
+        }
         if self.model.depth(token.node) == 16 {
             expected.push(Error::TooDeep);
         }

@@ -28,6 +28,17 @@ pub struct Capability {
     pub node: usize,
 }
 
+/// A capability as bytes.
+#[derive(Clone, Debug)]
+pub struct Token {
+    pub of: Capability,
+    /// Who may admit it.
+    pub to: AgentId,
+    pub bytes: Vec<u8>,
+    /// What it was made from was revoked since, or nobody holds that any more.
+    pub void: bool,
+}
+
 pub type Key = (u16, u64);
 
 #[derive(Default)]
@@ -35,9 +46,7 @@ pub struct Model {
     pub nodes: Vec<Node>,
     pub tables: BTreeMap<Key, Capability>,
     pub mail: BTreeMap<u16, VecDeque<Vec<Capability>>>,
-    pub takes: BTreeMap<u16, bool>,
-    /// Tokens: what they stand for, for whom, and their bytes.
-    pub tokens: Vec<(Capability, AgentId, Vec<u8>)>,
+    pub tokens: Vec<Token>,
 }
 
 impl Model {
@@ -77,19 +86,20 @@ impl Model {
         let all: Vec<usize> = (0..self.nodes.len()).filter(|&node| self.descends(node, from)).collect();
         all.into_iter().for_each(|node| self.nodes[node].dead = true);
         // Tokens were made from the node itself, and are as good as derived from it.
-        let stale: Vec<bool> = self.tokens.iter().map(|token| token.0.node == from || self.descends(token.0.node, from)).collect();
-        let mut stale = stale.into_iter();
-        self.tokens.retain(|_| !stale.next().expect("one for each"));
+        for place in 0..self.tokens.len() {
+            let node = self.tokens[place].of.node;
+            self.tokens[place].void |= node == from || self.descends(node, from);
+        }
     }
 
     /// What nobody holds any more takes its tokens along.
     pub fn collect(&mut self) {
         let held: BTreeSet<usize> =
             self.tables.values().map(|held| held.node).chain(self.mail.values().flatten().flatten().map(|held| held.node)).collect();
-        let keeps = |node: usize| held.iter().any(|&other| self.keeps(other, node));
-        let kept: Vec<bool> = self.tokens.iter().map(|token| keeps(token.0.node)).collect();
-        let mut kept = kept.into_iter();
-        self.tokens.retain(|_| kept.next().expect("one for each"));
+        for place in 0..self.tokens.len() {
+            let node = self.tokens[place].of.node;
+            self.tokens[place].void |= !held.iter().any(|&other| self.keeps(other, node));
+        }
     }
 
     /// An agent is gone, or starts anew.

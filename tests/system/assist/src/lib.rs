@@ -1,7 +1,8 @@
 //! The test program's catalogue: what it can be asked to do, and what must become of it.
 //!
-//! The program is started with the number of a test in `x0` and its arguments in `x1`–`x3`. What happens next is its [`End`]. It tells the
-//! result by its exit status, and by one line on the kernel's early console if the first slot that a spawner may fill holds a capability to that.
+//! The program is started with a text: the name or number of a test, and its arguments. Without any, as the servers of a boot manifest are started,
+//! it serves. What happens next is the test's [`End`]. It tells the result by its exit status, and what was wrong by lines in the log, if its manifest
+//! entry lists that.
 //!
 //! This part is pure, so that whoever starts tests can list them, and so that the choice of hostile calls and the judgement on registers have
 //! tests of their own.
@@ -11,9 +12,11 @@
 use aios_abi::limits::INFO_PAGE;
 use aios_abi::message::FaultCause;
 
+pub mod arguments;
 pub mod hostile;
 pub mod outcome;
 pub mod random;
+pub mod work;
 
 /// Exit statuses. Smaller numbers than these count what went wrong; 0 says that nothing did.
 pub mod status {
@@ -23,7 +26,7 @@ pub mod status {
     pub const UNKNOWN: u64 = 1 << 32;
     /// An instruction that should have faulted did not.
     pub const SURVIVED: u64 = 2 << 32;
-    /// The test could not be set up; the low half is the code of the kernel's error, 0 if an argument is missing.
+    /// The test could not be set up; the low half is the code of the kernel's or a service's error, 0 if an argument is missing or wrong.
     pub const SETUP: u64 = 3 << 32;
 }
 
@@ -125,7 +128,7 @@ pub const TESTS: &[Test] = &[
     other(64, "exit", &["status"], End::Given, "exits"),
     other(65, "panic", &[], End::Panic, "panics"),
     other(66, "spin", &[], End::Never, "loops without a system call"),
-    other(67, "flood", &["service slot, or 0 for the first one"], End::Never, "sends until the mailbox is full, again and again"),
+    other(67, "flood", &["service"], End::Never, "sends until the service's mailbox is full, again and again; without a name, to init"),
     other(
         68,
         "eat-memory",
@@ -138,6 +141,11 @@ pub const TESTS: &[Test] = &[
     other(71, "bad-syscalls", &["seed", "calls"], End::Count, "makes random calls with its own capabilities"),
     other(72, "edf", &["work in ns", "period in ns", "periods"], End::Count, "works in every period and counts missed deadlines"),
     other(73, "info-page", &[], End::Count, "checks its information page, and its clock against the kernel's"),
+    other(74, "serve", &[], End::Never, "is a server: answers `poke`, and goes wrong when it is asked to"),
+    other(75, "poke", &["service", "echo, die, hang, or endure", "calls, or ms"], End::Count, "calls a `serve`, and checks what it gets"),
+    other(76, "pqc-serve", &["answer, die, or never", "operations"], End::Count, "is the system's PQC server"),
+    other(77, "pqc-ask", &["answer, died, timeout, or none", "rounds"], End::Count, "has operations done, and checks their ends"),
+    other(78, "log", &["number"], End::Count, "logs the number in deferred form, at every level"),
 ];
 
 /// The test of this number.

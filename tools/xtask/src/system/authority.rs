@@ -1,55 +1,115 @@
-//! What the shell was not given, it can't do: the same image with one thing taken out of the shell's manifest entry.
+//! What the shell was not given, it can't do: the same image with one thing taken out of the shell's manifest entry, or with everything.
 
+use aios_shell_core::command::COMMANDS;
 use anyhow::{Context, Result, bail};
 use toml::{Table, Value};
 
-use super::CodeCase;
 use super::lab::{self, Lab};
+use super::{CodeCase, manifest};
+use crate::machine::Machine;
 use crate::profile::Profile;
 
 /// The cases of this module.
-pub const CASES: [CodeCase; 5] = [
+pub const CASES: [CodeCase; 14] = [
+    ("authority/nothing", "direct", nothing),
     ("authority/no-observe", "direct", |lab, profile| {
-        refuses(lab, profile, &without("special", "observe"), &["ps", "caps", "mem", "sched", "irq"], &["uptime", "services"])
+        let others = ["uptime", "services", "log", "spawn -w assist exit 0", "suspend logd", "resume logd", "migrate logd 1", "kill logd"];
+        refuses(lab, profile, |shell| manifest::take_out(shell, "special", "observe"), &OBSERVING, &others)
     }),
-    ("authority/no-power", "direct", |lab, profile| refuses(lab, profile, &without("special", "power"), &["shutdown", "reboot"], &["ps"])),
-    ("authority/no-controls", "direct", |lab, profile| {
-        refuses(
-            lab,
-            profile,
-            &|shell| drop(shell.remove("controls")),
-            &["kill logd", "suspend logd", "resume logd", "restart logd"],
-            &["ps"],
-        )
+    ("authority/no-power", "direct", |lab, profile| {
+        refuses(lab, profile, |shell| manifest::take_out(shell, "special", "power"), &["shutdown", "reboot"], &["ps", "restart logd"])
+    }),
+    ("authority/no-log", "direct", |lab, profile| {
+        refuses(lab, profile, |shell| manifest::take_out(shell, "uses", "/svc/log"), &["log"], &["ps", "services"])
     }),
     ("authority/no-spawn", "direct", |lab, profile| {
-        refuses(lab, profile, &|shell| drop(shell.remove("spawns")), &["spawn assist"], &["ps"])
+        refuses(lab, profile, |shell| removed(shell, "spawns"), &["spawn assist exit 0"], &["ps", "restart logd"])
     }),
-    ("authority/no-log", "direct", |lab, profile| refuses(lab, profile, &without("uses", "/svc/log"), &["log"], &["ps"])),
+    ("authority/other-spawn", "direct", |lab, profile| {
+        let edit = |shell: &mut Table| set(shell, "spawns", &["watchdog"]);
+        refuses(lab, profile, edit, &["spawn assist exit 0"], &["spawn -w watchdog exit 0"])
+    }),
+    ("authority/no-controls", "direct", |lab, profile| {
+        refuses(lab, profile, |shell| removed(shell, "controls"), &CONTROLLING, &["ps", "log"])
+    }),
+    ("authority/other-target", "direct", |lab, profile| {
+        let edit = |shell: &mut Table| set(controls(shell)?, "targets", &["uartd", "assist"]);
+        let others = ["spawn assist spin", "suspend assist", "resume assist", "migrate assist 1", "kill assist", "restart uartd"];
+        refuses(lab, profile, edit, &CONTROLLING, &others)
+    }),
+    ("authority/no-kill", "direct", |lab, profile| one_operation(lab, profile, "kill")),
+    ("authority/no-suspend", "direct", |lab, profile| one_operation(lab, profile, "suspend")),
+    ("authority/no-resume", "direct", |lab, profile| one_operation(lab, profile, "resume")),
+    ("authority/no-migrate", "direct", |lab, profile| one_operation(lab, profile, "migrate")),
+    ("authority/no-restart", "direct", |lab, profile| one_operation(lab, profile, "restart")),
+    ("authority/no-revoke", "direct", |lab, profile| one_operation(lab, profile, "revoke")),
 ];
 
 /// What the shell says of a capability that it does not hold.
 const REFUSAL: &str = "no capability";
 
-/// Takes one item out of a list in the shell's entry.
-fn without(key: &'static str, item: &'static str) -> impl Fn(&mut Table) {
-    move |shell| {
-        if let Some(Value::Array(items)) = shell.get_mut(key) {
-            items.retain(|value| value.as_str() != Some(item));
+/// Commands that read the kernel's tables.
+const OBSERVING: [&str; 8] = ["ps", "top -n 1 -d 10ms", "caps", "caps logd", "who-can power", "mem", "sched", "irq"];
+/// Commands that control an agent: one for each operation that a manifest can list.
+const CONTROLLING: [&str; 6] = ["suspend logd", "resume logd", "migrate logd 1", "revoke logd 3", "restart logd", "kill logd"];
+/// Commands that need nothing.
+const FREE: [&str; 5] = ["help", "echo x", "clear", "uptime", "selftest"];
+/// The other commands.
+const OTHERS: [&str; 5] = ["log", "services", "spawn assist exit 0", "shutdown", "reboot"];
+
+/// Without any of it, each command but those that need nothing is refused.
+fn nothing(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
+    let needing = [&OBSERVING[..], &CONTROLLING, &OTHERS].concat();
+    for command in COMMANDS {
+        let is_tried = needing.iter().chain(&FREE).any(|line| line.split(' ').next() == Some(command.name));
+        if !is_tried {
+            bail!("nobody says what `{}` needs", command.name);
         }
     }
+    let edit = |shell: &mut Table| {
+        for key in ["special", "controls", "spawns"] {
+            removed(shell, key)?;
+        }
+        set(shell, "uses", &["/svc/console"])
+    };
+    refuses(lab, profile, edit, &needing, &FREE)
+}
+
+/// Without one operation, the shell can do the others, and not this one.
+fn one_operation(lab: &mut Lab<'_>, profile: &Profile, operation: &str) -> Result<()> {
+    let (refused, others): (Vec<&str>, Vec<&str>) = CONTROLLING.iter().partition(|line| line.starts_with(operation));
+    // What is revoked has to be something that was given.
+    let others: Vec<&str> = others.into_iter().filter(|line| !line.starts_with("revoke")).collect();
+    refuses(lab, profile, |shell| manifest::take_out(controls(shell)?, "operations", operation), &refused, &others)
+}
+
+fn controls(shell: &mut Table) -> Result<&mut Table> {
+    shell.get_mut("controls").and_then(Value::as_table_mut).context("the shell controls nothing")
+}
+
+fn removed(shell: &mut Table, key: &str) -> Result<()> {
+    shell.remove(key).with_context(|| format!("the shell has no {key}"))?;
+    Ok(())
+}
+
+fn set(table: &mut Table, key: &str, items: &[&str]) -> Result<()> {
+    *manifest::list(table, key)? = items.iter().map(|item| Value::from(*item)).collect();
+    Ok(())
 }
 
 /// Boots with an edited shell entry; the commands that need what is missing are refused, the others still work.
-fn refuses(lab: &mut Lab<'_>, profile: &Profile, edit: &dyn Fn(&mut Table), refused: &[&str], others: &[&str]) -> Result<()> {
-    let manifest = edited(&lab.artifacts.manifest, edit)?;
+fn refuses(
+    lab: &mut Lab<'_>,
+    profile: &Profile,
+    edit: impl FnOnce(&mut Table) -> Result<()>,
+    refused: &[&str],
+    others: &[&str],
+) -> Result<()> {
+    let manifest = manifest::edited(&lab.artifacts.manifest, |table| edit(manifest::entry(table, "shell")?))?;
     let launch = lab.launch_manifest(profile, &manifest)?;
     let mut machine = lab.boot(&launch)?;
     for line in refused {
-        let reply = lab::run(&mut machine, line)?;
-        if reply.status == 0 || !reply.output.contains(REFUSAL) {
-            bail!("'{line}' must answer `{REFUSAL}` and fail; status {}:\n{}", reply.status, reply.output.trim_end());
-        }
+        is_refused(&mut machine, line)?;
     }
     for line in others {
         lab::succeed(&mut machine, line)?;
@@ -57,36 +117,10 @@ fn refuses(lab: &mut Lab<'_>, profile: &Profile, edit: &dyn Fn(&mut Table), refu
     Ok(())
 }
 
-/// The manifest with the shell's entry changed; an edit that changes nothing is an error of the test.
-fn edited(manifest: &str, edit: &dyn Fn(&mut Table)) -> Result<String> {
-    let mut table: Table = manifest.parse().context("the manifest is no TOML")?;
-    let before = table.clone();
-    let servers = table.get_mut("server").and_then(Value::as_array_mut).context("the manifest has no servers")?;
-    let is_shell = |server: &&mut Table| server.get("name").and_then(Value::as_str) == Some("shell");
-    let shell = servers.iter_mut().filter_map(Value::as_table_mut).find(is_shell).context("the manifest has no shell")?;
-    edit(shell);
-    if table == before {
-        bail!("the shell's entry in the manifest does not have what the test takes out of it");
+fn is_refused(machine: &mut Machine, line: &str) -> Result<()> {
+    let reply = lab::run(machine, line)?;
+    if reply.status == 0 || !reply.output.contains(REFUSAL) {
+        bail!("'{line}' must answer `{REFUSAL}` and fail; status {}:\n{}", reply.status, reply.output.trim_end());
     }
-    Ok(toml::to_string(&table)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MANIFEST: &str = "[system]\nname = 'x'\n[[server]]\nname = 'logd'\nspecial = ['power']\n[[server]]\nname = 'shell'\nspecial = ['observe', 'power']\n";
-
-    #[test]
-    fn only_the_shell_loses_what_is_taken_out() {
-        let manifest: Table = edited(MANIFEST, &without("special", "power")).unwrap().parse().unwrap();
-        let special = |index: usize| manifest["server"][index]["special"].to_string();
-        assert_eq!((special(0).as_str(), special(1).as_str()), ("[\"power\"]", "[\"observe\"]"));
-    }
-
-    #[test]
-    fn an_edit_without_effect_is_noticed() {
-        assert!(edited(MANIFEST, &without("special", "seed")).is_err());
-        assert!(edited("[system]\n", &without("special", "power")).is_err());
-    }
+    Ok(())
 }

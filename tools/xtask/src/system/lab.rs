@@ -1,6 +1,7 @@
 //! What a system test works with: machines, files of its own, random words, and the consoles for the report.
 
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -69,7 +70,9 @@ impl<'a> Lab<'a> {
         let suffix = if number == 0 { String::new() } else { format!("-{number}") };
         let log = self.workspace.log_dir().join(format!("{}{suffix}.log", self.name));
         self.logs.push(log.clone());
-        Machine::start(launch, &log, SILENCE)
+        let mut machine = Machine::start(launch, &log, SILENCE)?;
+        machine.serial().decode(Rc::new(self.artifacts.frames()?));
+        Ok(machine)
     }
 
     /// Starts a machine and waits for its prompt.

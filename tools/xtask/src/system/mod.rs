@@ -2,19 +2,27 @@
 //!
 //! A case boots a machine of its own, so none depends on another. Simple ones are data ([`data`], files in `tests/system/`): commands, what
 //! their output must and must not show, their status. Those that calculate, damage files or change the manifest are Rust ([`damage`],
-//! [`authority`], [`keys`], [`dump`]) and get a [`lab::Lab`]. To add one: a line in such a file.
+//! [`authority`], [`servers`], [`load`], [`moves`], [`registers`], [`faults`], [`keys`], [`log`], [`dump`]) and get a [`lab::Lab`]. To add one: a line in such a file.
 
 mod authority;
 mod damage;
 mod data;
 mod dump;
+mod faults;
 mod keys;
 pub mod lab;
+mod load;
+mod log;
+mod manifest;
+mod moves;
+mod registers;
+mod servers;
+mod shell;
 mod stub;
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::artifacts::Artifacts;
 use crate::profile::Profile;
@@ -43,16 +51,39 @@ pub enum Body {
     Code(fn(&mut Lab<'_>, &Profile) -> Result<()>),
 }
 
-/// A case written in Rust: a name, a launch profile, and what is done.
+/// A case written in Rust: a name, a launch profile (`direct`, or `direct/smp1` for another number of cores), and what is done.
 type CodeCase = (&'static str, &'static str, fn(&mut Lab<'_>, &Profile) -> Result<()>);
 
 fn code_cases(workspace: &Workspace) -> Result<Vec<Case>> {
-    let all = [&damage::CASES[..], &authority::CASES, &keys::CASES, &dump::CASES].concat();
+    let all = [
+        &damage::CASES[..],
+        &authority::CASES,
+        &servers::CASES,
+        &load::CASES,
+        &moves::CASES,
+        &registers::CASES,
+        &faults::CASES,
+        &keys::CASES,
+        &log::CASES,
+        &dump::CASES,
+    ]
+    .concat();
     all.into_iter()
-        .map(|(name, profile, body)| {
-            Ok(Case { name: name.to_owned(), profile: Profile::load(&workspace.root, profile)?, full: false, body: Body::Code(body) })
+        .map(|(name, machine, body)| {
+            Ok(Case { name: name.to_owned(), profile: profile(workspace, machine)?, full: false, body: Body::Code(body) })
         })
         .collect()
+}
+
+/// The machine that a case in Rust names.
+fn profile(workspace: &Workspace, machine: &str) -> Result<Profile> {
+    let Some((name, smp)) = machine.split_once("/smp") else { return Profile::load(&workspace.root, machine) };
+    let profile = Profile {
+        smp: smp.parse().with_context(|| format!("no number of cores in `{machine}`"))?,
+        ..Profile::load(&workspace.root, name)?
+    };
+    profile.check()?;
+    Ok(profile)
 }
 
 fn cases(workspace: &Workspace) -> Result<Vec<Case>> {

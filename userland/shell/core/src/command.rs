@@ -241,7 +241,10 @@ pub const COMMANDS: &[Command] = &[
             Argument { name: "program", kind: Kind::Program, count: Count::One, help: "program of the boot manifest" },
             Argument { name: "argument", kind: Kind::Text, count: Count::Rest, help: "handed to the program" },
         ],
-        flags: &[Flag { long: "core", short: None, value: Some(("number", Kind::Core)), help: "where it runs (the shell's core)" }],
+        flags: &[
+            Flag { long: "core", short: None, value: Some(("number", Kind::Core)), help: "where it runs (the shell's core)" },
+            Flag { long: "wait", short: Some('w'), value: None, help: "wait for its end, and fail unless that is an exit with status 0" },
+        ],
     },
     Command {
         name: "kill",

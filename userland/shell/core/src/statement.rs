@@ -37,7 +37,7 @@ pub enum Statement {
     /// `log`
     Log { follow: bool, lines: u64, level: Level, agent: Option<AgentRef> },
     /// `spawn`; no core = the shell's.
-    Spawn { program: String, arguments: Vec<String>, core: Option<u64> },
+    Spawn { program: String, arguments: Vec<String>, core: Option<u64>, wait: bool },
     /// `kill`
     Kill { agents: Vec<AgentRef> },
     /// `suspend`
@@ -98,7 +98,12 @@ impl Statement {
                 },
                 agent: agent(a),
             },
-            "spawn" => Statement::Spawn { program: text(a.take("program")?)?, arguments: texts(a, "argument"), core: number(a, "core") },
+            "spawn" => Statement::Spawn {
+                program: text(a.take("program")?)?,
+                arguments: texts(a, "argument"),
+                core: number(a, "core"),
+                wait: a.has("wait"),
+            },
             "kill" => Statement::Kill {
                 agents: a
                     .take_all("agent")

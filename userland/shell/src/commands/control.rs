@@ -1,31 +1,56 @@
-//! Commands that change something.
+//! Commands that change something. What an operator changed is in the log.
 
 use alloc::format;
 
 use aios_abi::AgentId;
-use aios_proto::supervisor::{Arguments, Name};
+use aios_proto::Error as CallError;
+use aios_proto::supervisor::{Arguments, Name, Reason};
 use aios_rt::slot::Agent;
 use aios_rt::time::Deadline;
 use aios_shell_core::value::{AgentRef, SlotRef};
+use aios_shell_core::view::ServiceRow;
 
 use crate::fail::Fail;
 use crate::shell::Shell;
-use crate::system::{CONTROL, POWER, SPAWN, deadline, handle, own_id};
+use crate::system::{CONTROL, POWER, SPAWN, deadline, handle, own_id, reason};
+use crate::terminal::CONSOLE;
 
 /// How long the servers may take to stop, ns: more than all their grace times.
 const STOP_NS: u64 = 60_000_000_000;
+/// How long to wait for the end of a program before looking for Ctrl-C, ns.
+const LOOK_NS: u64 = 100_000_000;
 
 fn name(text: &str) -> Result<Name<'_>, Fail> {
     Name::new(text).map_err(|_| Fail::other(format_args!("`{text}` is longer than {} bytes", Name::MAX)))
 }
 
-pub fn spawn(shell: &mut Shell, program: &str, arguments: &str, core: Option<u64>) -> Result<(), Fail> {
+pub fn spawn(shell: &mut Shell, program: &str, arguments: &str, core: Option<u64>, wait: bool) -> Result<(), Fail> {
     let id = start(shell, program, arguments)?;
     if let Some(core) = core {
         shell.system.control(id, |agent| agent.migrate(core))?;
     }
     shell.print(&format!("{program} is agent {id:?}\n"));
-    Ok(())
+    defmt::info!("started {=str} as {=u64:#x}", program, id.0);
+    if wait { await_end(shell, program, id) } else { Ok(()) }
+}
+
+/// Waits for the end of a program. Whoever interrupts that leaves it running.
+fn await_end(shell: &mut Shell, program: &str, id: AgentId) -> Result<(), Fail> {
+    loop {
+        shell.check_interrupt()?;
+        match shell.system.supervisor().wait(id.0, Deadline::after(LOOK_NS).0) {
+            Err(CallError::Timeout) => {}
+            Ok(end) => {
+                let text = format!("{program} ended: {}", reason(end).unwrap_or_default());
+                if end != Reason::Exited(0) {
+                    return Err(Fail::other(text));
+                }
+                shell.print(&format!("{text}\n"));
+                return Ok(());
+            }
+            Err(error) => return Err(Fail::call(SPAWN, error)),
+        }
+    }
 }
 
 /// Starts a program.
@@ -37,7 +62,9 @@ pub fn start(shell: &Shell, program: &str, arguments: &str) -> Result<AgentId, F
 
 pub fn kill(shell: &mut Shell, agent: &AgentRef) -> Result<(), Fail> {
     let id = shell.system.find(agent)?;
-    shell.system.supervisor().kill(id.0, deadline()).map_err(|error| Fail::call(CONTROL, error))
+    shell.system.supervisor().kill(id.0, deadline()).map_err(|error| Fail::call(CONTROL, error))?;
+    defmt::info!("killed {=u64:#x}", id.0);
+    Ok(())
 }
 
 pub fn suspend(shell: &mut Shell, agent: &AgentRef) -> Result<(), Fail> {
@@ -45,21 +72,34 @@ pub fn suspend(shell: &mut Shell, agent: &AgentRef) -> Result<(), Fail> {
     if id == own_id() {
         return Err(Fail::other("nobody could resume this shell"));
     }
-    shell.system.control(id, Agent::suspend)
+    let speaks_through =
+        |rows: &[ServiceRow]| rows.iter().any(|row| row.agent == id.0 && row.offers.split(' ').any(|name| name == CONSOLE));
+    if shell.system.services().is_ok_and(|rows| speaks_through(&rows)) {
+        return Err(Fail::other("nobody could resume the console"));
+    }
+    shell.system.control(id, Agent::suspend)?;
+    defmt::info!("suspended {=u64:#x}", id.0);
+    Ok(())
 }
 
 pub fn resume(shell: &mut Shell, agent: &AgentRef) -> Result<(), Fail> {
     let id = shell.system.find(agent)?;
-    shell.system.control(id, Agent::resume)
+    shell.system.control(id, Agent::resume)?;
+    defmt::info!("resumed {=u64:#x}", id.0);
+    Ok(())
 }
 
 pub fn migrate(shell: &mut Shell, agent: &AgentRef, core: u64) -> Result<(), Fail> {
     let id = shell.system.find(agent)?;
-    shell.system.control(id, |agent| agent.migrate(core))
+    shell.system.control(id, |agent| agent.migrate(core))?;
+    defmt::info!("moved {=u64:#x} to core {=u64}", id.0, core);
+    Ok(())
 }
 
 pub fn restart(shell: &mut Shell, server: &str) -> Result<(), Fail> {
-    shell.system.supervisor().restart(name(server)?, deadline()).map_err(|error| Fail::call(CONTROL, error))
+    shell.system.supervisor().restart(name(server)?, deadline()).map_err(|error| Fail::call(CONTROL, error))?;
+    defmt::info!("restarted {=str}", server);
+    Ok(())
 }
 
 pub fn revoke(shell: &mut Shell, agent: &AgentRef, slot: SlotRef) -> Result<(), Fail> {
@@ -67,16 +107,20 @@ pub fn revoke(shell: &mut Shell, agent: &AgentRef, slot: SlotRef) -> Result<(), 
     let slots = shell.system.slots(id)?;
     let place = slots.iter().find(|record| slot.names(record));
     let place = place.ok_or_else(|| Fail::other(format_args!("{agent} has nothing in slot {}", slot.index)))?;
-    shell.system.supervisor().revoke(id.0, handle(place).0, deadline()).map_err(|error| Fail::call(CONTROL, error))
+    shell.system.supervisor().revoke(id.0, handle(place).0, deadline()).map_err(|error| Fail::call(CONTROL, error))?;
+    defmt::info!("revoked slot {=u64} of {=u64:#x}", u64::from(slot.index), id.0);
+    Ok(())
 }
 
 pub fn shutdown(shell: &mut Shell) -> Result<(), Fail> {
     shell.system.supervisor().shutdown(deadline()).map_err(|error| Fail::call(POWER, error))?;
+    defmt::info!("asked to switch the machine off");
     stopping(shell)
 }
 
 pub fn reboot(shell: &mut Shell) -> Result<(), Fail> {
     shell.system.supervisor().reboot(deadline()).map_err(|error| Fail::call(POWER, error))?;
+    defmt::info!("asked to reset the machine");
     stopping(shell)
 }
 

@@ -104,7 +104,10 @@ fn record(entry: &Entry<'_>, agents: &[AgentRecord]) -> Record {
         agent: AgentId(entry.agent),
         name,
         target: entry.target.to_string(),
-        body: Body::Text(String::from_utf8_lossy(&entry.message).into_owned()),
+        body: match entry.image {
+            Some(image_digest_tag) => Body::Defmt { image_digest_tag, frame: entry.message.to_vec() },
+            None => Body::Text(String::from_utf8_lossy(&entry.message).into_owned()),
+        },
     }
 }
 

@@ -18,7 +18,7 @@ use crate::shell::Shell;
 use crate::system::own_id;
 
 pub fn ps(shell: &mut Shell, json: bool) -> Result<(), Fail> {
-    let (agents, cores) = (shell.system.agents()?, shell.system.cores()?);
+    let (agents, cores) = shell.system.picture()?;
     show(shell, &view::ps(&agents, &cores), &view::balance(&agents, &cores).render(), json);
     Ok(())
 }

@@ -27,7 +27,7 @@ pub fn run(shell: &mut Shell, statement: Statement) -> Result<(), Fail> {
         Statement::Uptime { json, boot } => look::uptime(shell, json, boot),
         Statement::Services { json } => look::services(shell, json),
         Statement::Log { follow, lines, level, agent } => journal::log(shell, follow, lines, level, agent.as_ref()),
-        Statement::Spawn { program, arguments, core } => control::spawn(shell, &program, &arguments.join(" "), core),
+        Statement::Spawn { program, arguments, core, wait } => control::spawn(shell, &program, &arguments.join(" "), core, wait),
         Statement::Kill { agents } => agents.iter().try_for_each(|agent| control::kill(shell, agent)),
         Statement::Suspend { agent } => control::suspend(shell, &agent),
         Statement::Resume { agent } => control::resume(shell, &agent),

@@ -4,6 +4,7 @@ use alloc::format;
 use core::num::NonZeroUsize;
 
 use aios_abi::limits::{PAGE_SIZE, USER_END};
+use aios_abi::message::SendInfo;
 use aios_abi::rights::Rights;
 use aios_abi::{Call, Error};
 use aios_rt::memory::{self, Access, Backing};
@@ -141,14 +142,16 @@ pub fn frames(_: &mut Shell) -> Verdict {
 }
 
 /// Calls with nonsense are refused, each with its own error.
-pub fn bad_calls(_: &mut Shell) -> Verdict {
+pub fn bad_calls(shell: &mut Shell) -> Verdict {
     let first = Slot::first(4000);
     refused("an empty slot", cap::check(first, Rights::NONE), Error::NoCapability)?;
     refused("the wrong kind", syscall(Call::IpcSend, &mut Regs::at(Agent::OWN.0.0.into())), Error::WrongKind)?;
     refused("reserved bits", syscall(Call::IpcRecv, &mut Regs { x10: 1 << 50, ..Regs::default() }), Error::BadArgument)?;
-    for address in [8, USER_END + 0x1000, 1 << 48, 0xffff_ffff_8000_0000] {
-        let mut regs = Regs { x11: address, ..Regs::default() };
-        refused("a token at a bad address", syscall(Call::CapAdmit, &mut regs), Error::BadAddress)?;
+    let init = shell.system.init().0;
+    let long = SendInfo { length: 100, ..SendInfo::default() }.encode();
+    for address in [8, USER_END + PAGE_SIZE as u64, 1 << 48, 0xffff_ffff_8000_0000] {
+        let mut regs = Regs { x10: long, x11: address, x12: Deadline::after(SOON_NS).0, ..Regs::at(init.0.0.into()) };
+        refused("a call from a bad address", syscall(Call::IpcCall, &mut regs), Error::BadAddress)?;
     }
     refused("unmapping what is not mapped", syscall(Call::AgentMemFree, &mut Regs::default().with([0x1000])), Error::NotMapped)?;
     refused("a reply to nobody", ipc::reply(aios_rt::MessageId(u64::MAX), &ipc::Message::EMPTY, &[]), Error::NoSuchMessage)?;
@@ -159,7 +162,7 @@ pub fn bad_calls(_: &mut Shell) -> Verdict {
 pub fn accounts(shell: &mut Shell) -> Verdict {
     let memory = view::mem(&shell.system.memory()?);
     check(memory.is_balanced(), format_args!("memory: {}", memory.render().trim_end()))?;
-    let (agents, cores) = (shell.system.agents()?, shell.system.cores()?);
+    let (agents, cores) = shell.system.picture()?;
     let time = view::balance(&agents, &cores);
     check(time.error_permille() <= 10, format_args!("time: {}", time.render().trim_end()))?;
     check(agents.iter().any(|agent| agent.id == own_id().0), "the shell is not among the agents")?;

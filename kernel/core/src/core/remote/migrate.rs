@@ -3,7 +3,7 @@
 use aios_abi::Error;
 
 use super::super::{Core, TIMER_PQC, TIMER_USER, TIMER_WAIT};
-use super::packet::{Asking, Packet};
+use super::packet::{Asking, Notice, Packet};
 use crate::agent::{Agent, State};
 use crate::machine::{Lane, Machine};
 
@@ -67,6 +67,12 @@ impl<M: Machine> Core<M> {
         self.alive += 1;
         // While it was on its way, nobody who looked for void mappings found it.
         self.unmap_own_void(machine, slot);
+        // Nor did a parent that looked for its children because it ends.
+        let parent = self.agents[slot].parent;
+        match self.elsewhere(machine, parent) {
+            Some(core) => self.tell(machine, core, Notice::Arrived { parent }),
+            None => self.child_arrived(parent),
+        }
         self.settle_in(slot, now);
     }
 

@@ -164,6 +164,7 @@ impl<M: Machine> Core<M> {
             // A core that has the key already keeps it: there is only one.
             Packet::Notice(Notice::Key(key)) => drop(self.set_key(key)),
             Packet::Notice(Notice::Credit { to, pool, pages, child }) => self.credit(to, pool, pages, child),
+            Packet::Notice(Notice::Arrived { parent }) => self.child_arrived(parent),
             Packet::Move(page) => self.arrive(machine, page, now),
         }
     }
@@ -379,8 +380,12 @@ impl<M: Machine> Core<M> {
     /// Ends waits for an agent that is gone, and condemns its children, a bounded number of agents in a step.
     pub(super) fn depart_step(&mut self, id: AgentId, error: Error, first: u16, now: u64) -> Option<u16> {
         const PER_STEP: u16 = 64;
+        if error != Error::PeerRestarted {
+            self.unregister(id);
+        }
         let stop = first.saturating_add(PER_STEP).min(AGENTS as u16);
         for slot in first..stop {
+            self.fail_operations(slot, id, error, now);
             let Some(agent) = self.agents.get(slot) else { continue };
             if agent.parent == id {
                 self.condemn(slot, now);

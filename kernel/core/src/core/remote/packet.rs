@@ -223,6 +223,11 @@ pub enum Notice {
         /// A child's quota: the child is gone.
         child: bool,
     },
+    /// A child of this agent came to live on another core.
+    Arrived {
+        /// The parent.
+        parent: AgentId,
+    },
 }
 
 /// What an agent does when its answer comes.

@@ -308,6 +308,23 @@ fn a_reservation_that_is_left_unused_is_free_at_once() {
 }
 
 #[test]
+fn a_reservation_that_was_used_is_free_when_its_period_ends() {
+    let mut rng = rng();
+    let mut world = World::new(&mut rng, 0);
+    let old = world.add(edf(8 * MS, 10 * MS), Habit::Hog);
+    let slots = [world.add(fair(64), Habit::Hog), world.add(fair(64), Habit::Hog)];
+    world.run(4 * MS, |_| {});
+    world.remove(old);
+    world.set(slots[0], edf(7 * MS, 10 * MS)).expect("there is room");
+    world.run(34 * MS, |_| {});
+    assert_eq!(world.served_between(slots[0], 4 * MS, 10 * MS), 0, "the first period waits");
+    assert_eq!(world.served_between(slots[0], 10 * MS, 30 * MS), 14 * MS);
+    world.set(slots[1], edf(MS, 10 * MS)).expect("there is room");
+    world.run(44 * MS, |_| {});
+    assert_eq!(world.served_between(slots[1], 34 * MS, 44 * MS), MS, "the first period begins at once");
+}
+
+#[test]
 fn parameters_out_of_range_are_refused() {
     for weight in [0, 1025, u64::MAX] {
         assert_eq!(Params::fair(weight), None);

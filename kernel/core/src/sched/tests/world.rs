@@ -67,6 +67,8 @@ pub(super) struct World {
     pub now: u64,
     /// Time in which no EDF context ran.
     pub left_to_fair_ns: u64,
+    /// Longest turn that a fair context was given.
+    pub longest_turn_ns: u64,
     pub running: u16,
     pub runs: Vec<Run>,
     pub rng: fastrand::Rng,
@@ -92,6 +94,7 @@ impl World {
             tasks: vec![nobody],
             now,
             left_to_fair_ns: 0,
+            longest_turn_ns: 0,
             running: 0,
             runs: Vec::new(),
             rng: rng.fork(),
@@ -260,6 +263,9 @@ impl World {
         if let Some(pick) = self.sched.pick(&mut self.table, self.now) {
             assert!(pick.until_ns > self.now, "a turn lasts");
             (self.running, self.until_ns) = (pick.slot, pick.until_ns);
+            if !self.is_edf(pick.slot) {
+                self.longest_turn_ns = self.longest_turn_ns.max(pick.until_ns - self.now);
+            }
             let task = &mut self.tasks[pick.slot as usize];
             assert!(task.wants, "who runs wants to");
             task.longest_wait.0 = task.longest_wait.0.max(time.0 - task.waits_since.0);

@@ -1,4 +1,5 @@
-//! Instructions that must fault. Each is one line of assembly, so that the report names exactly that instruction.
+//! Instructions that must fault. The link register holds the address of each, where that is not its own business, so that whoever reads the report
+//! can compare it with the instruction that is named there.
 
 use core::arch::asm;
 use core::sync::atomic::AtomicU32;
@@ -22,6 +23,13 @@ macro_rules! execute {
     };
 }
 
+/// Runs one instruction that must fault, with its own address in the link register.
+macro_rules! fault {
+    ($line:literal $(; $($operand:tt)+)?) => {
+        execute!("adr x30, 9f", "9:", $line; $($($operand)+,)? out("x30") _)
+    };
+}
+
 /// Provokes the fault of this name. Comes back if it isn't one.
 pub fn provoke(name: &str) -> u64 {
     match name {
@@ -42,8 +50,8 @@ pub fn provoke(name: &str) -> u64 {
         "write-kernel" => write(KERNEL_LINK),
         "jump-direct-map" => jump(DIRECT_MAP),
         "jump-kernel" => jump(KERNEL_LINK),
-        "undefined" => execute!("udf #0"),
-        "breakpoint" => execute!("brk #1"),
+        "undefined" => fault!("udf #0"),
+        "breakpoint" => fault!("brk #1"),
         // Two bytes into an instruction, which is a no-operation for those who would execute it.
         "misaligned-jump" => execute!("adr x9, 2f", "add x9, x9, #2", "br x9", "2:", "nop", "nop"; out("x9") _),
         "misaligned-stack" => {
@@ -52,17 +60,17 @@ pub fn provoke(name: &str) -> u64 {
         }
         "misaligned-exclusive" => {
             let place = [0u64; 3];
-            execute!("ldxr x10, [x9]", "clrex"; inout("x9") place.as_ptr() as u64 + 1 => _, out("x10") _);
+            fault!("ldxr x10, [x9]"; inout("x9") place.as_ptr() as u64 + 1 => _, out("x10") _);
         }
-        "stack-overflow" => execute!("2:", "str xzr, [sp, #-16]!", "b 2b"),
-        "read-translation-base" => execute!("mrs x9, ttbr0_el1"; out("x9") _),
-        "mask-interrupts" => execute!("msr daifset, #2"),
-        "read-timer-control" => execute!("mrs x9, cntv_ctl_el0"; out("x9") _),
-        "hypervisor-call" => execute!("hvc #0"),
-        "monitor-call" => execute!(".inst 0xd4000003"),
-        "invalidate-translations" => execute!("tlbi vmalle1"),
-        "invalidate-cache" => execute!("dc ivac, x9"; in("x9") DATA.as_ptr() as u64),
-        "exception-return" => execute!("eret"),
+        "stack-overflow" => execute!("adr x30, 2f", "2:", "str xzr, [sp, #-16]!", "b 2b"; out("x30") _),
+        "read-translation-base" => fault!("mrs x9, ttbr0_el1"; out("x9") _),
+        "mask-interrupts" => fault!("msr daifset, #2"),
+        "read-timer-control" => fault!("mrs x9, cntv_ctl_el0"; out("x9") _),
+        "hypervisor-call" => fault!("hvc #0"),
+        "monitor-call" => fault!(".inst 0xd4000003"),
+        "invalidate-translations" => fault!("tlbi vmalle1"),
+        "invalidate-cache" => fault!("dc ivac, x9"; in("x9") DATA.as_ptr() as u64),
+        "exception-return" => fault!("eret"),
         "wait-for-interrupt" => {
             execute!("wfi");
             return status::PASSED;
@@ -77,11 +85,11 @@ pub fn provoke(name: &str) -> u64 {
 }
 
 fn read(address: u64) {
-    execute!("ldr x10, [x9]"; in("x9") address, out("x10") _);
+    fault!("ldr x10, [x9]"; in("x9") address, out("x10") _);
 }
 
 fn write(address: u64) {
-    execute!("str wzr, [x9]"; in("x9") address);
+    fault!("str wzr, [x9]"; in("x9") address);
 }
 
 fn jump(address: u64) {

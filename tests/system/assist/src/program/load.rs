@@ -4,15 +4,17 @@ use core::hint::black_box;
 use core::num::NonZeroUsize;
 use core::ptr::NonNull;
 
-use aios_abi::call::SLOT_FIRST;
 use aios_abi::limits::PAGE_SIZE;
 use aios_assist::status;
 use aios_rt::ipc::{self, Message};
 use aios_rt::memory::{Backing, allocate};
-use aios_rt::slot::{Service, Slot};
-use aios_rt::{Error, Result, SlotHandle};
+use aios_rt::peer::Init;
+use aios_rt::{Error, Result};
 
-use super::setup;
+use super::{Trouble, resolve};
+
+/// Bytes of the longer messages of a flood.
+const LONG: usize = 1024;
 
 /// Loops without a system call.
 pub fn spin() -> ! {
@@ -22,45 +24,44 @@ pub fn spin() -> ! {
     }
 }
 
-/// Sends to a service as fast as it can, and goes on when the mailbox is full.
-pub fn flood(slot: u64) -> u64 {
-    let service = match u32::try_from(slot) {
-        Ok(0) => Slot::first(SLOT_FIRST).cast(),
-        Ok(handle) => Service(SlotHandle(handle)),
-        Err(_) => return status::SETUP,
-    };
+/// Sends to a service as fast as it can, short messages and long ones, and goes on when the mailbox is full or the service is gone for a while.
+pub fn flood(init: Init, name: &str) -> core::result::Result<u64, Trouble> {
+    let service = if name.is_empty() { init.0 } else { resolve(init, name)? };
+    let long = [0xa5; LONG];
     let mut count = 0u64;
     loop {
-        match ipc::send(service, &Message::words([0, count]), &[]) {
-            Ok(()) => count += 1,
-            Err(Error::QueueFull) => {}
-            Err(error) => return setup(error),
+        let result = match count % 8 {
+            0 => ipc::send(service, &Message::bytes(&long)?, &long),
+            _ => ipc::send(service, &Message::words([0, count]), &[]),
+        };
+        match result {
+            Ok(()) | Err(Error::QueueFull | Error::PeerDied | Error::PeerRestarted | Error::MessageTooLong) => {
+                count = count.wrapping_add(1)
+            }
+            Err(error) => return Err(error.into()),
         }
     }
 }
 
 /// Allocates until the pool is used up, checks that this is an error and that memory comes zeroed, and then touches what was to come at first
 /// touch, which must be a fault.
-pub fn eat_memory() -> u64 {
+pub fn eat_memory() -> Result<u64> {
     const PROMISED: usize = 16 * PAGE_SIZE;
-    let promised = match region(PROMISED, Backing::OnTouch) {
-        Ok(start) => start,
-        Err(error) => return setup(error),
-    };
+    let promised = region(PROMISED, Backing::OnTouch)?;
     let mut bytes = 1 << 28;
     while bytes >= PAGE_SIZE {
         match region(bytes, Backing::Now) {
             Ok(start) => {
                 if !touch(start, bytes) {
-                    return 1;
+                    return Ok(1);
                 }
             }
             Err(Error::NoMemory) => bytes /= 2,
-            Err(error) => return setup(error),
+            Err(error) => return Err(error),
         }
     }
     touch(promised, PROMISED);
-    status::SURVIVED
+    Ok(status::SURVIVED)
 }
 
 fn region(bytes: usize, backing: Backing) -> Result<NonNull<u8>> {

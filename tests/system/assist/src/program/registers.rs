@@ -9,11 +9,11 @@ use aios_abi::message::SendInfo;
 use aios_assist::hostile::{Scratch, Target, next};
 use aios_assist::outcome::{REGISTERS, violations};
 use aios_assist::random::Random;
-use aios_assist::status;
 use aios_rt::memory::{Backing, allocate};
-use aios_rt::{Error, fault, info, time};
+use aios_rt::peer::Init;
+use aios_rt::{Error, Result, fault, info, time};
 
-use super::{run, say, setup};
+use super::{Log, run};
 
 /// Every register that EL0 has, apart from PC and SP.
 #[derive(Clone, Copy)]
@@ -88,13 +88,14 @@ impl Bank {
 
 /// Says which registers are wrong, for the first few times.
 struct Findings {
+    log: Log,
     count: u64,
     told: u32,
 }
 
 impl Findings {
-    const fn new() -> Self {
-        Self { count: 0, told: 0 }
+    fn new(init: Init) -> Self {
+        Self { log: Log::open(init), count: 0, told: 0 }
     }
 
     fn add(&mut self, round: u64, then: &Bank, general: u32, others: u64) {
@@ -104,16 +105,16 @@ impl Findings {
         self.count += u64::from(general.count_ones()) + others;
         if self.told < 8 {
             self.told += 1;
-            say(format_args!("assist: round {round}, call {}: general {general:#010x}, others {others}", then.x[8]));
+            self.log.say(format_args!("round {round}, call {}: general {general:#010x}, others {others}", then.x[8]));
         }
     }
 }
 
 /// Fills every register with patterns of this agent, and looks at them after a yield, a wait, or a loop that the timer may interrupt.
-pub fn canary(rounds: u64) -> u64 {
+pub fn canary(init: Init, rounds: u64) -> u64 {
     let agent = info::agent().0;
     let mut random = Random::new(agent ^ run as *const () as u64);
-    let mut findings = Findings::new();
+    let mut findings = Findings::new(init);
     for round in 0..rounds {
         let mut bank = Bank::random(&mut random);
         match round % 4 {
@@ -145,9 +146,9 @@ pub fn canary(rounds: u64) -> u64 {
 
 /// Makes every call, and some that are none, with registers full of patterns, and counts registers that changed and should not have, and calls
 /// with a slot that is none which were done.
-pub fn leaks() -> u64 {
+pub fn leaks(init: Init) -> u64 {
     let mut random = Random::new(info::agent().0);
-    let mut findings = Findings::new();
+    let mut findings = Findings::new(init);
     let known = Call::ALL.iter().filter(|&&call| call != Call::Exit).map(|&call| call as u64);
     let unknown = [0, 100, 255, 1 << 16, 1 << 32 | Call::Yield as u64, u64::MAX];
     for number in known.chain(unknown) {
@@ -181,15 +182,13 @@ pub fn leaks() -> u64 {
 }
 
 /// Makes random calls with the program's own capabilities.
-pub fn hostile(seed: u64, calls: u64) -> u64 {
+pub fn hostile(init: Init, seed: u64, calls: u64) -> Result<u64> {
     const SCRATCH: usize = 128 << 10;
-    let scratch = match NonZeroUsize::new(SCRATCH).ok_or(Error::BadArgument).and_then(|size| allocate(size, Backing::OnTouch)) {
-        Ok(start) => start.as_ptr() as u64,
-        Err(error) => return setup(error),
-    };
-    say(format_args!("assist: seed {seed:#x}, {calls} calls"));
+    let size = NonZeroUsize::new(SCRATCH).ok_or(Error::BadArgument)?;
+    let scratch = allocate(size, Backing::OnTouch)?.as_ptr() as u64;
+    let mut findings = Findings::new(init);
+    findings.log.say(format_args!("seed {seed:#x}, {calls} random calls"));
     let mut random = Random::new(seed);
-    let mut findings = Findings::new();
     let scratch = Scratch { start: scratch, size: SCRATCH as u64 };
     for round in 0..calls {
         let target = Target { scratch, code: run as *const () as u64, now: time::now() };
@@ -199,5 +198,5 @@ pub fn hostile(seed: u64, calls: u64) -> u64 {
         bank.call();
         findings.add(round, &then, violations(&then.x, &bank.x), bank.others(&then, false));
     }
-    if findings.count == 0 { status::PASSED } else { findings.count }
+    Ok(findings.count)
 }
