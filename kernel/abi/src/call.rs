@@ -102,7 +102,8 @@ calls! {
     AgentMemFree = 37;
 
     /// Makes a service capability (`x3` 0) or a notification capability (`x3` 1) of an agent: the caller itself, or one that it spawned, whose clients then
-    /// keep their capabilities when it is restarted. In: `x9` agent slot (needs `MINT`), `x0` badge or allowed bits, `x1` rights, `x2` expiry in ns (0: none). Out: `x0` slot.
+    /// keep their capabilities when it is restarted. In: `x9` agent slot (needs `MINT`), `x0` badge or allowed bits, `x1` rights, `x2` expiry in ns (0: that of `x9`; no
+    /// later one). Out: `x0` slot.
     CapMint = 48;
     /// Derives a narrower capability. In: `x9` slot (needs `DERIVE`), `x0` rights, `x1` expiry in ns (0: the source's), `x2` and `x3` first page and number
     /// of pages (or first and number of interrupt lines) within the source (`x3` 0: all of it). Out: `x0` slot.

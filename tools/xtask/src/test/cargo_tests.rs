@@ -19,7 +19,7 @@ pub fn host(context: &Context<'_>, filter: Option<&str>) -> Result<Tally> {
     let mut cargo = context.workspace.cargo();
     cargo.args(["test", "--workspace", "--no-fail-fast", "--color", "never"]);
     cargo.args(["--", "--color", "never"]).args(filter);
-    let mut tally = run(&mut cargo, &context.progress.step("host", "cargo test"), "host")?;
+    let mut tally = run(&mut cargo, context.progress.step("host", "cargo test"), "host")?;
     if let Some(filter) = filter.filter(|_| tally.passed + tally.failed == 0) {
         tally.count(filter, Err(format!("no test has '{filter}' in its name")));
     }
@@ -48,7 +48,7 @@ pub fn miri(context: &Context<'_>, _filter: Option<&str>) -> Result<Tally> {
     // The toolchain and cargo that run us are not the ones wanted.
     cargo.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").env_remove("RUSTC");
     cargo.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("CARGO_TARGET_DIR", context.workspace.target_dir.join("miri"));
-    run(&mut cargo, &context.progress.step("miri", "cargo miri test"), "miri")
+    run(&mut cargo, context.progress.step("miri", "cargo miri test"), "miri")
 }
 
 /// Makes sure that a nightly toolchain with Miri is there; says what is missing.
@@ -73,7 +73,7 @@ fn miri_ready(context: &Context<'_>) -> Result<(), &'static str> {
 }
 
 /// Runs cargo, shows what it is at, counts. All that it said is kept in a log, and what is not a passed test is the report of a failure.
-fn run(command: &mut Command, step: &Step, log: &str) -> Result<Tally> {
+fn run(command: &mut Command, step: Step, log: &str) -> Result<Tally> {
     let end = Instant::now() + LIMIT;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut group = Group::spawn(command).context("can't run cargo")?;
@@ -115,7 +115,11 @@ fn run(command: &mut Command, step: &Step, log: &str) -> Result<Tally> {
         tally.failed = tally.failed.max(1);
         tally.failures.push((format!("{} failed", tally.failed), worth_reading));
     }
-    step.detail(&format!("{} passed, {} failed", tally.passed, tally.failed), true);
+    let result = format!("{} passed, {} failed", tally.passed, tally.failed);
+    match tally.failed {
+        0 => step.done(&result),
+        _ => step.detail(&result, true),
+    }
     Ok(tally)
 }
 
