@@ -8,6 +8,7 @@ use anyhow::{Context, Result, bail};
 
 use super::CodeCase;
 use super::lab::{self, Lab};
+use crate::machine::Stop;
 use crate::profile::Profile;
 use crate::qemu::{Launch, Source};
 
