@@ -161,7 +161,7 @@ pub enum AgentOp {
     Kill = 2,
     /// Stops it until `Resume`. Needs `SUSPEND`.
     Suspend = 3,
-    /// Lets it go on. Needs `SUSPEND`.
+    /// Lets it go on. Needs `RESUME`.
     Resume = 4,
     /// Empties its address space and table, keeps its id, mailbox and pool, counts its incarnation up and leaves it not started;
     /// calls that it had not answered end with `PeerRestarted`. Needs `CONTROL`.

@@ -100,7 +100,7 @@ impl Rights {
 
     /// Agent: kill.
     pub const KILL: Self = Self(1 << 16);
-    /// Agent: suspend and resume.
+    /// Agent: suspend.
     pub const SUSPEND: Self = Self(1 << 17);
     /// Agent: start, restart, map into its address space, grant to it, register its fault handling.
     pub const CONTROL: Self = Self(1 << 18);
@@ -110,6 +110,8 @@ impl Rights {
     pub const WATCH: Self = Self(1 << 20);
     /// Agent: mint service and notification capabilities of it.
     pub const MINT: Self = Self(1 << 21);
+    /// Agent: resume.
+    pub const RESUME: Self = Self(1 << 22);
     /// Pool: spawn agents that it pays for; make child pools.
     pub const SPEND: Self = Self(1 << 16);
     /// Interrupt: bind and acknowledge.

@@ -31,7 +31,7 @@ use crate::supervise::Init;
 const CONTROLS: [(Operations, Rights); 4] = [
     (Operations::KILL, Rights::KILL),
     (Operations::SUSPEND, Rights::SUSPEND),
-    (Operations::RESUME, Rights::SUSPEND),
+    (Operations::RESUME, Rights::RESUME),
     (Operations::MIGRATE, Rights::SCHEDULE),
 ];
 

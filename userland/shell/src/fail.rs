@@ -31,6 +31,16 @@ pub trait Denial: fmt::Display {
     fn denies(&self) -> bool {
         false
     }
+
+    /// What it says, for people.
+    fn words(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// An error of the kernel that a service passes on.
+fn passed_on(code: u16) -> Option<String> {
+    KernelError::from_code(code).map(|error| error.to_string())
 }
 
 impl Denial for NoError {}
@@ -45,6 +55,14 @@ impl Denial for names::Error {
             Self::NotRunning | Self::NoSuchDevice => false,
         }
     }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Kernel(code) => passed_on(*code),
+            _ => None,
+        }
+        .unwrap_or_else(|| self.to_string())
+    }
 }
 
 impl Denial for supervisor::Error {
@@ -54,6 +72,14 @@ impl Denial for supervisor::Error {
             Self::Kernel(code) => lacks(*code),
             _ => false,
         }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::Kernel(code) => passed_on(*code),
+            _ => None,
+        }
+        .unwrap_or_else(|| self.to_string())
     }
 }
 
@@ -77,7 +103,7 @@ impl Fail {
 
     /// An error of the kernel or of a service, when `what` was needed.
     pub fn of(what: &'static str, error: impl Denial) -> Self {
-        if error.denies() { Self::NoCapability { what, why: error.to_string() } } else { Self::other(error) }
+        if error.denies() { Self::NoCapability { what, why: error.words() } } else { Self::other(error.words()) }
     }
 
     /// The end of a call, when `what` was needed.
@@ -144,5 +170,7 @@ mod tests {
         for fail in others {
             assert_eq!(fail.status(), status::FAILURE, "{fail}");
         }
+        let passed_on = Fail::call("spawn", CallError::Service(supervisor::Error::Kernel(KernelError::NotAdmitted.code())));
+        assert_eq!(passed_on.to_string(), KernelError::NotAdmitted.text());
     }
 }

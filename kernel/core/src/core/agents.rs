@@ -24,6 +24,7 @@ const POOL_RIGHTS: Rights = Rights(Rights::SPEND.0 | Rights::GRANT.0 | Rights::D
 const CHILD_RIGHTS: Rights = Rights(
     Rights::KILL.0
         | Rights::SUSPEND.0
+        | Rights::RESUME.0
         | Rights::CONTROL.0
         | Rights::SCHEDULE.0
         | Rights::WATCH.0
@@ -202,7 +203,8 @@ impl<M: Machine> Core<M> {
         let op = AgentOp::from_number(self.arg(me, 0)).ok_or(Error::BadArgument)?;
         let needed = match op {
             AgentOp::Kill => Rights::KILL,
-            AgentOp::Suspend | AgentOp::Resume => Rights::SUSPEND,
+            AgentOp::Suspend => Rights::SUSPEND,
+            AgentOp::Resume => Rights::RESUME,
             AgentOp::Migrate => Rights::SCHEDULE,
             AgentOp::Start | AgentOp::Restart | AgentOp::Name | AgentOp::Supervise => Rights::CONTROL,
         };

@@ -59,7 +59,7 @@ fn stage() -> Stage {
     for (op, rights, x1) in [
         (AgentOp::Kill, Rights::KILL, 0),
         (AgentOp::Suspend, Rights::SUSPEND, 0),
-        (AgentOp::Resume, Rights::SUSPEND, 0),
+        (AgentOp::Resume, Rights::RESUME, 0),
         (AgentOp::Migrate, Rights::SCHEDULE, 0),
         (AgentOp::Start, Rights::CONTROL, USER_BASE),
         (AgentOp::Restart, Rights::CONTROL, 0),

@@ -10,7 +10,7 @@ use crate::machine::Machine;
 use crate::profile::Profile;
 
 /// The cases of this module.
-pub const CASES: [CodeCase; 14] = [
+pub const CASES: [CodeCase; 12] = [
     ("authority/nothing", "direct", nothing),
     ("authority/no-observe", "direct", |lab, profile| {
         let others = ["uptime", "services", "log", "spawn -w assist exit 0", "suspend logd", "resume logd", "migrate logd 1", "kill logd"];
@@ -38,8 +38,6 @@ pub const CASES: [CodeCase; 14] = [
         refuses(lab, profile, edit, &CONTROLLING, &others)
     }),
     ("authority/no-kill", "direct", |lab, profile| one_operation(lab, profile, "kill")),
-    ("authority/no-suspend", "direct", |lab, profile| one_operation(lab, profile, "suspend")),
-    ("authority/no-resume", "direct", |lab, profile| one_operation(lab, profile, "resume")),
     ("authority/no-migrate", "direct", |lab, profile| one_operation(lab, profile, "migrate")),
     ("authority/no-restart", "direct", |lab, profile| one_operation(lab, profile, "restart")),
     ("authority/no-revoke", "direct", |lab, profile| one_operation(lab, profile, "revoke")),

@@ -6,19 +6,17 @@ use anyhow::{Context, Result, bail};
 
 use super::CodeCase;
 use super::lab::{self, Lab};
-use super::shell::{self, growth, memory, number, rows, spawn, until, until_alone, uptime_ns};
+use super::shell::{growth, memory, rows, spawn, until, until_alone, uptime_ns};
 use crate::machine::Machine;
 use crate::profile::Profile;
 
 /// The cases of this module.
-pub const CASES: [CodeCase; 6] = [
+pub const CASES: [CodeCase; 4] = [
     // Here a nanosecond is an instruction: no host is too busy, and a deadline that is missed is the system's own fault.
     ("load/deadlines", "icount", deadlines),
     ("load/floods", "direct/smp1", floods),
-    ("load/floods-on-all-cores", "direct", floods),
-    ("load/random-calls", "direct", random_calls),
+    ("load/floods-two-cores", "direct/smp2", floods),
     ("load/memory", "direct", eaten),
-    ("load/admission", "direct", admission),
 ];
 
 /// How long a command may take while eight agents flood, on the machine's own clock, ns.
@@ -87,21 +85,27 @@ fn deadlines(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
 fn floods(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
     let launch = lab.launch(profile)?;
     let mut machine = lab.boot(&launch)?;
-    let agents = rows(&mut machine, "ps")?.len();
-    let mut before = Vec::new();
-    for _ in 0..2 {
-        before = memory(&mut machine)?;
-        let ids = begin(&mut machine, profile.smp)?;
-        answers(&mut machine, &COMMANDS, EMULATED_ANSWER_NS)?;
-        end(&mut machine, &ids, agents)?;
-    }
-    let grown = growth(&before, &memory(&mut machine)?);
-    if !grown.is_empty() {
-        bail!("memory did not come back: {}", grown.join(", "));
-    }
+    twice(&mut machine, |machine| {
+        let agents = rows(machine, "ps")?.len();
+        let ids = begin(machine, profile.smp)?;
+        answers(machine, &COMMANDS, EMULATED_ANSWER_NS)?;
+        end(machine, &ids, agents)
+    })?;
     lab::succeed(&mut machine, "selftest")?;
     balanced(&mut machine, profile)?;
     machine.shutdown().context("the machine did not shut down")
+}
+
+/// Does something two times; the second time, memory must be as it was when it is over.
+fn twice(machine: &mut Machine, mut act: impl FnMut(&mut Machine) -> Result<()>) -> Result<()> {
+    act(machine)?;
+    let before = memory(machine)?;
+    act(machine)?;
+    let grown = growth(&before, &memory(machine)?);
+    if !grown.is_empty() {
+        bail!("memory did not come back: {}", grown.join(", "));
+    }
+    Ok(())
 }
 
 /// The books of time: agents' times and idle times sum to cores × uptime within one percent.
@@ -117,82 +121,20 @@ fn balanced(machine: &mut Machine, profile: &Profile) -> Result<()> {
     Ok(())
 }
 
-/// Calls with random registers do nothing to others: not to an agent whose registers are full of patterns, and not to the books.
-fn random_calls(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
-    const CALLS: u32 = 100_000;
-    let launch = lab.launch(profile)?;
-    let mut machine = lab.boot(&launch)?;
-    let agents = rows(&mut machine, "ps")?.len();
-    let before = memory(&mut machine)?;
-    let canaries = [spawn(&mut machine, "assist canary 1000000000")?, spawn(&mut machine, "--core 1 assist canary 1000000000")?];
-    let seeds = [lab.random.u64(..), lab.random.u64(..), lab.random.u64(..)];
-    let hostile = |core: u32, seed: u64| format!("--core {core} assist bad-syscalls {seed:#x} {CALLS}");
-    spawn(&mut machine, &hostile(1, seeds[0]))?;
-    spawn(&mut machine, &hostile(2, seeds[1]))?;
-    lab::succeed(&mut machine, &format!("spawn -w assist bad-syscalls {:#x} {CALLS}", seeds[2]))?;
-    until(&mut machine, LIMIT, "the random calls end", |machine| Ok((rows(machine, "ps")?.len() == agents + 2).then_some(())))?;
-    let log = lab::succeed(&mut machine, "log -n 200")?;
-    if log.matches("assist: exited with 0").count() != 3 || log.contains("round ") {
-        bail!("random calls, or an agent beside them, went wrong:\n{log}");
-    }
-    end(&mut machine, &canaries, agents)?;
-    let grown = growth(&before, &memory(&mut machine)?);
-    // init keeps the list of who runs and how the last ones ended.
-    if grown.iter().any(|line| !line.starts_with("free") && !line.starts_with("agent memory")) {
-        bail!("memory did not come back: {}", grown.join(", "));
-    }
-    lab::succeed(&mut machine, "selftest")?;
-    machine.shutdown().context("the machine did not shut down")
-}
-
 /// An agent that eats its pool ends with a report, and its pool comes back.
 fn eaten(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
     let launch = lab.launch(profile)?;
     let mut machine = lab.boot(&launch)?;
-    let mut before = Vec::new();
-    for round in 0..4 {
-        if round == 1 {
-            before = memory(&mut machine)?;
-        }
-        let core = round % profile.smp;
-        let line = format!("spawn -w --core {core} assist eat-memory");
-        let reply = lab::run(&mut machine, &line)?;
-        if reply.status == 0 || !reply.output.contains("out of pool memory") {
-            bail!("'{line}' ended with status {}:\n{}", reply.status, reply.output.trim_end());
-        }
-    }
     let agents = rows(&mut machine, "ps")?.len();
-    until_alone(&mut machine, LIMIT, agents)?;
-    let grown = growth(&before, &memory(&mut machine)?);
-    if !grown.is_empty() {
-        bail!("memory did not come back: {}", grown.join(", "));
-    }
-    machine.shutdown().context("the machine did not shut down")
-}
-
-/// Reservations are given until the core can't keep more of them, and no further.
-fn admission(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
-    let launch = lab.launch(profile)?;
-    let mut machine = lab.boot(&launch)?;
-    let mut ids = Vec::new();
-    loop {
-        let reply = lab::run(&mut machine, "spawn watchdog edf 1000 10000000 1000000")?;
-        match reply.output.split_once(" is agent ") {
-            Some((_, id)) if reply.status == 0 => ids.push(id.trim().to_owned()),
-            _ if reply.output.contains("not admitted") => break,
-            _ => bail!("watchdog {} was not started:\n{}", ids.len() + 1, reply.output.trim_end()),
+    twice(&mut machine, |machine| {
+        for core in 0..profile.smp {
+            let line = format!("spawn -w --core {core} assist eat-memory");
+            let reply = lab::run(machine, &line)?;
+            if reply.status == 0 || !reply.output.contains("out of pool memory") {
+                bail!("'{line}' ended with status {}:\n{}", reply.status, reply.output.trim_end());
+            }
         }
-    }
-    let cores = rows(&mut machine, "sched")?;
-    let promised = cores.iter().map(|core| number(core, "edf_permille")).collect::<Result<Vec<_>>>()?;
-    // Each wants a twentieth of the core, and nine tenths is what there is; what can't be had exactly is rounded up.
-    if ids.len() != 17 || promised[0] > 900 {
-        bail!("{} watchdogs were admitted, promised are {promised:?} per mille", ids.len());
-    }
-    answers(&mut machine, &["ps", "log -n 5"], EMULATED_ANSWER_NS)?;
-    lab::succeed(&mut machine, &format!("kill {}", ids[0]))?;
-    ids[0] = spawn(&mut machine, "watchdog edf 1000 10000000 1000000")?;
-    lab::succeed(&mut machine, &format!("kill {}", ids.join(" ")))?;
-    shell::until_alone(&mut machine, LIMIT, 4)?;
+        until_alone(machine, LIMIT, agents)
+    })?;
     machine.shutdown().context("the machine did not shut down")
 }

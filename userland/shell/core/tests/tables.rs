@@ -134,7 +134,7 @@ fn ps_lists_agents_and_balances_the_books() {
         "1.1 uartd receiving 0 fair 64 100 ms 1.0 % 64.0 KiB 1.0 MiB 12 0"
     );
     assert!(lines[3].contains("shell"));
-    let balance = view::balance(&agents(), &cores());
+    let balance = view::balance(&cores());
     assert_eq!((balance.accounted_ns(), balance.error_permille()), (10 * S, 0));
     assert_eq!(balance.render(), "agents 600 ms + gone 100 ms + kernel 300 ms + idle 9.00 s = 100.0 % of 1 core x uptime (10.0 s)\n");
     let mut suspended = agent(9, "x");

@@ -2,11 +2,11 @@
 
 use alloc::format;
 
-use aios_abi::AgentId;
+use aios_abi::{AgentId, Error};
 use aios_proto::Error as CallError;
 use aios_proto::supervisor::{Arguments, Name, Reason};
 use aios_rt::slot::Agent;
-use aios_rt::time::Deadline;
+use aios_rt::time::{Deadline, now};
 use aios_shell_core::value::{AgentRef, SlotRef};
 use aios_shell_core::view::ServiceRow;
 
@@ -19,6 +19,9 @@ use crate::terminal::CONSOLE;
 const STOP_NS: u64 = 60_000_000_000;
 /// How long to wait for the end of a program before looking for Ctrl-C, ns.
 const LOOK_NS: u64 = 100_000_000;
+/// How long an agent that can't be moved just then is asked to move, and the time between two tries, ns.
+const MOVE_NS: u64 = 500_000_000;
+const MOVE_AGAIN_NS: u64 = 500_000;
 
 fn name(text: &str) -> Result<Name<'_>, Fail> {
     Name::new(text).map_err(|_| Fail::other(format_args!("`{text}` is longer than {} bytes", Name::MAX)))
@@ -27,11 +30,22 @@ fn name(text: &str) -> Result<Name<'_>, Fail> {
 pub fn spawn(shell: &mut Shell, program: &str, arguments: &str, core: Option<u64>, wait: bool) -> Result<(), Fail> {
     let id = start(shell, program, arguments)?;
     if let Some(core) = core {
-        shell.system.control(id, |agent| agent.migrate(core))?;
+        move_to(shell, id, core)?;
     }
     shell.print(&format!("{program} is agent {id:?}\n"));
     defmt::info!("started {=str} as {=u64:#x}", program, id.0);
     if wait { await_end(shell, program, id) } else { Ok(()) }
+}
+
+/// Moves an agent. One that others wait for, or that waits itself, can't be moved just then: the next moment it may be.
+fn move_to(shell: &mut Shell, id: AgentId, core: u64) -> Result<(), Fail> {
+    let until = Deadline::after(MOVE_NS);
+    loop {
+        match shell.system.control(id, |agent| Ok(agent.migrate(core)))? {
+            Err(Error::Busy) if now() < until.0 => shell.sleep_until(Deadline::after(MOVE_AGAIN_NS))?,
+            result => return result.map_err(|error| Fail::of(CONTROL, error)),
+        }
+    }
 }
 
 /// Waits for the end of a program. Whoever interrupts that leaves it running.
@@ -91,7 +105,7 @@ pub fn resume(shell: &mut Shell, agent: &AgentRef) -> Result<(), Fail> {
 
 pub fn migrate(shell: &mut Shell, agent: &AgentRef, core: u64) -> Result<(), Fail> {
     let id = shell.system.find(agent)?;
-    shell.system.control(id, |agent| agent.migrate(core))?;
+    move_to(shell, id, core)?;
     defmt::info!("moved {=u64:#x} to core {=u64}", id.0, core);
     Ok(())
 }

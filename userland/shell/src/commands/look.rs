@@ -19,7 +19,7 @@ use crate::system::own_id;
 
 pub fn ps(shell: &mut Shell, json: bool) -> Result<(), Fail> {
     let (agents, cores) = shell.system.picture()?;
-    show(shell, &view::ps(&agents, &cores), &view::balance(&agents, &cores).render(), json);
+    show(shell, &view::ps(&agents, &cores), &view::balance(&cores).render(), json);
     Ok(())
 }
 

@@ -163,7 +163,7 @@ pub fn accounts(shell: &mut Shell) -> Verdict {
     let memory = view::mem(&shell.system.memory()?);
     check(memory.is_balanced(), format_args!("memory: {}", memory.render().trim_end()))?;
     let (agents, cores) = shell.system.picture()?;
-    let time = view::balance(&agents, &cores);
+    let time = view::balance(&cores);
     check(time.error_permille() <= 10, format_args!("time: {}", time.render().trim_end()))?;
     check(agents.iter().any(|agent| agent.id == own_id().0), "the shell is not among the agents")?;
     Ok(format!("memory rows sum to the RAM, times to cores x uptime within {} per mille", time.error_permille()))

@@ -72,11 +72,11 @@ pub fn provoke(name: &str) -> u64 {
         "invalidate-cache" => fault!("dc ivac, x9"; in("x9") DATA.as_ptr() as u64),
         "exception-return" => fault!("eret"),
         "wait-for-interrupt" => {
-            execute!("wfi");
+            fault!("wfi");
             return status::PASSED;
         }
         "wait-for-event" => {
-            execute!("wfe");
+            fault!("wfe");
             return status::PASSED;
         }
         _ => return status::UNKNOWN,

@@ -116,13 +116,13 @@ pub struct Balance {
     pub idle_ns: u64,
 }
 
-/// Adds up where the time went.
-pub fn balance(agents: &[AgentRecord], cores: &[CoreRecord]) -> Balance {
+/// Adds up where the time went: each core's own sums, which it took at one moment. The agents' rows were read at other moments.
+pub fn balance(cores: &[CoreRecord]) -> Balance {
     let sum = |of: fn(&CoreRecord) -> u64| cores.iter().map(of).fold(0, u64::saturating_add);
     Balance {
         cores: cores.len() as u64,
         available_ns: sum(|core| core.up_ns),
-        agents_ns: agents.iter().map(|agent| agent.cpu_ns).fold(0, u64::saturating_add),
+        agents_ns: sum(|core| core.agents_ns),
         gone_ns: sum(|core| core.gone_ns),
         kernel_ns: sum(|core| core.kernel_ns),
         idle_ns: sum(|core| core.idle_ns),

@@ -125,9 +125,10 @@ fn rights_text(kind: Option<Kind>, rights: Rights) -> String {
         (Rights::DERIVE, "derive"),
         (Rights::REVOKE, "revoke"),
     ];
-    const AGENT: [(Rights, &str); 6] = [
+    const AGENT: [(Rights, &str); 7] = [
         (Rights::KILL, "kill"),
         (Rights::SUSPEND, "suspend"),
+        (Rights::RESUME, "resume"),
         (Rights::CONTROL, "control"),
         (Rights::SCHEDULE, "schedule"),
         (Rights::WATCH, "watch"),
