@@ -52,7 +52,7 @@ calls! {
     /// Answers a call. In: `x9` message id, `x10` info, `x0`–`x7`/`x11` reply.
     IpcReply = 4;
     /// `IpcReply`, then `IpcRecv`, in one. In: as both, `x9` message id (0: only receive). A reply that can't be delivered is not an error here:
-    /// the caller is gone or has got its error already.
+    /// the caller is gone or has got its error already. Once the reply is made, `x9` may be 0, even if the receive then fails.
     IpcReplyRecv = 5;
     /// Sets bits in an agent's notification word. In: `x9` notification slot, `x0` bits (of those the capability allows). Needs `SEND`.
     Notify = 6;

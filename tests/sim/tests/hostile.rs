@@ -278,3 +278,40 @@ fn an_operation_ends_with_a_server_that_moved() {
     let end = cluster.call(client.slot(), Call::PqcPoll, &[(9, operation)]);
     assert_eq!(end.map(drop), Err(Error::PeerDied));
 }
+
+/// A server is known on every core as soon as it is registered, the last one counts everywhere, and one that is gone is known nowhere.
+#[test]
+fn a_registered_server_is_known_on_every_core() {
+    let mut cluster = Cluster::new(3, 4000);
+    let init = cluster.init;
+    let (_, first) = cluster.spawn_on(init, 300, 2, 1);
+    let (_, second) = cluster.spawn_on(init, 300, 2, 2);
+    let clients = [0, 1, 2].map(|core| cluster.spawn_on(init, 300, 1, core).1);
+    let register = |cluster: &mut Cluster, server: AgentId, badge: u64| {
+        let own = cluster.own_slot(server.slot(), 1);
+        let service = cluster.call(server.slot(), Call::CapMint, &[(9, own), (0, badge), (1, ALL), (2, 0), (3, 0)]).expect("minted")[0];
+        let seed = cluster.own_slot(init, aios_abi::call::init::SLOT_SEED);
+        let seed = give(cluster, server, seed, Rights::WRITE.0 as u64, 0);
+        cluster.call(server.slot(), Call::ServiceRegister, &[(9, service), (0, 1), (1, seed)]).expect("registered");
+        cluster.settle();
+    };
+    let info = SendInfo { length: 8, ..SendInfo::default() }.encode();
+    let ask = |cluster: &mut Cluster, client: AgentId| {
+        cluster.call(client.slot(), Call::PqcOperation, &[(10, info), (0, 7), (12, FOREVER), (13, 1)]).map(|x| x[0])
+    };
+    assert_eq!(ask(&mut cluster, clients[0]), Err(Error::NoServer));
+    for (server, badge) in [(first, 11), (second, 22)] {
+        register(&mut cluster, server, badge);
+        for client in clients {
+            let operation = ask(&mut cluster, client).expect("begun");
+            let got = cluster.call(server.slot(), Call::IpcRecv, &[(10, 0), (12, FOREVER)]).expect("the operation");
+            assert_eq!((got[9], got[11], got[0]), (client.0, badge, 7));
+            cluster.call(server.slot(), Call::IpcReply, &[(9, got[12]), (10, info), (0, 8)]).expect("answered");
+            assert_eq!(cluster.call(client.slot(), Call::PqcPoll, &[(9, operation)]).expect("the result")[0], 8);
+        }
+    }
+    kill(&mut cluster, second);
+    for client in clients {
+        assert_eq!(ask(&mut cluster, client), Err(Error::NoServer));
+    }
+}
