@@ -7,6 +7,8 @@ pub const PREFIX: &str = "\x1b]7770;";
 pub const SUFFIX: &str = "\x07";
 /// A stage of the boot is reached; the argument names it.
 pub const BOOT: &str = "boot";
+/// The last stage of the boot: every server is ready. The first prompt may come before it.
+pub const READY: &str = "ready";
 /// The shell waits for a line.
 pub const PROMPT: &str = "prompt";
 /// Output of a command begins.

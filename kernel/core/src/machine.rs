@@ -8,6 +8,7 @@ use core::ops::DerefMut;
 
 use aios_abi::AgentId;
 
+use crate::agent::Agent;
 use crate::cap::Node;
 use crate::core::Packet;
 
@@ -48,7 +49,7 @@ pub trait Object: Sized {
 /// Rings from one core to another, by what they carry.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Lane {
-    /// Requests, and agents that move.
+    /// Requests.
     Request,
     /// Answers.
     Answer,
@@ -88,9 +89,16 @@ pub trait Machine: Memory + Sized {
     fn home(&self, slot: u16) -> Option<u16>;
     /// Says that an agent lives on another core from now on.
     fn set_home(&mut self, slot: u16, core: u16);
-    /// Puts a packet into a ring to another core, and wakes that. Gives it back if the ring is full.
-    #[expect(clippy::result_large_err, reason = "an agent that can't move comes back, and it must")]
-    fn post(&mut self, core: u16, lane: Lane, packet: Packet<Self>) -> Result<(), Packet<Self>>;
+    /// Puts a packet into a ring to another core, and wakes that. False if the ring is full.
+    fn post(&mut self, core: u16, lane: Lane, packet: Packet) -> bool;
+    /// Takes a packet of this lane that another core has sent to this one; each sender has its turn.
+    fn take(&mut self, lane: Lane) -> Option<Packet>;
+    /// Whether [`send_agent`](Self::send_agent) to that core would succeed now.
+    fn can_send_agent(&self, core: u16) -> bool;
+    /// Hands an agent's block to another core, and wakes that. Gives it back if the last one was not taken yet.
+    fn send_agent(&mut self, core: u16, agent: Self::Page<Agent<Self>>) -> Result<(), Self::Page<Agent<Self>>>;
+    /// Takes an agent that another core has handed to this one.
+    fn take_agent(&mut self) -> Option<Self::Page<Agent<Self>>>;
 
     /// Asks for a timer interrupt at `at_ns`; `u64::MAX` means none. Replaces the former request.
     fn set_timer(&mut self, at_ns: u64);

@@ -68,6 +68,8 @@ pub struct Hardware {
     space: u64,
     /// Words were written that an agent must see before it goes on.
     written: bool,
+    /// The core whose turn it is to be heard.
+    turn: usize,
 }
 
 impl Hardware {
@@ -81,6 +83,7 @@ impl Hardware {
         now: 0,
         space: 0,
         written: false,
+        turn: 0,
     };
 
     /// A core whose `TTBR0_EL1` holds [`Board::nothing`].
@@ -256,8 +259,26 @@ impl Machine for Hardware {
         rings::set_home(slot, Some(core));
     }
 
-    fn post(&mut self, core: u16, lane: Lane, packet: Packet<Self>) -> Result<(), Packet<Self>> {
+    fn post(&mut self, core: u16, lane: Lane, packet: Packet) -> bool {
         rings::post(self.board.core.into(), core.into(), lane, packet)
+    }
+
+    fn take(&mut self, lane: Lane) -> Option<Packet> {
+        let (from, packet) = rings::take(self.board.core.into(), lane, self.turn)?;
+        self.turn = from + 1;
+        Some(packet)
+    }
+
+    fn can_send_agent(&self, core: u16) -> bool {
+        rings::is_free(self.board.core.into(), core.into())
+    }
+
+    fn send_agent(&mut self, core: u16, agent: Page<Agent<Self>>) -> Result<(), Page<Agent<Self>>> {
+        rings::send_agent(self.board.core.into(), core.into(), agent)
+    }
+
+    fn take_agent(&mut self) -> Option<Page<Agent<Self>>> {
+        rings::take_agent(self.board.core.into())
     }
 
     fn is_device(&self, first_page: u64, pages: u64) -> bool {

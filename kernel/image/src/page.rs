@@ -27,6 +27,20 @@ impl<T: Object> Page<T> {
         Some(Self(place, PhantomData))
     }
 
+    /// Makes a pointer of the page, for another core.
+    pub const fn into_raw(self) -> *mut T {
+        self.0.as_ptr()
+    }
+
+    /// Makes a page of such a pointer again.
+    ///
+    /// # Safety
+    /// The pointer comes of [`into_raw`](Self::into_raw), and this is its only use.
+    pub unsafe fn from_raw(page: *mut T) -> Self {
+        // SAFETY: it was made of a `NonNull`.
+        Self(unsafe { NonNull::new_unchecked(page) }, PhantomData)
+    }
+
     /// Gives the page back.
     pub fn release(self) {
         // SAFETY: the page holds a `T`, and nobody can reach it afterwards.

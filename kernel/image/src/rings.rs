@@ -6,33 +6,33 @@
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
-use core::sync::atomic::{AtomicU16, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU16, AtomicU32, AtomicU64, Ordering};
 
 use aios_aarch64::gic::cpu as interface;
 use aios_abi::limits::{AGENTS, CORES, PAGE_SIZE};
-use aios_core::core::{OUTSTANDING, Packet};
+use aios_core::agent::Agent;
+use aios_core::core::{Packet, RING};
 use aios_core::machine::Lane;
 
 use crate::machine::Hardware;
+use crate::page::Page;
 use crate::ram;
 
-/// Packets that a ring holds: the ring of answers must hold as many as there can be requests under way.
-const SIZE: usize = 32;
-const _: () = assert!(SIZE >= OUTSTANDING as usize && SIZE.is_power_of_two());
+const _: () = assert!(RING.is_power_of_two(), "indices wrap around");
 
 /// The software interrupt that says "look at your rings".
 pub const DOORBELL: u32 = 0;
 
 const LANES: usize = 3;
 
-type Place = UnsafeCell<MaybeUninit<Packet<Hardware>>>;
+type Place = UnsafeCell<MaybeUninit<Packet>>;
 
 /// A ring from one core to another.
 #[repr(C)]
 struct Ring {
     head: AtomicU32,
     tail: AtomicU32,
-    places: [Place; SIZE],
+    places: [Place; RING],
 }
 
 /// Pages that a ring takes.
@@ -40,26 +40,25 @@ const RING_PAGES: u64 = size_of::<Ring>().div_ceil(PAGE_SIZE) as u64;
 
 impl Ring {
     /// Adds a packet. Only its sender calls this.
-    #[expect(clippy::result_large_err, reason = "an agent that can't move comes back, and it must")]
-    fn push(&self, packet: Packet<Hardware>) -> Result<(), Packet<Hardware>> {
+    fn push(&self, packet: Packet) -> bool {
         let tail = self.tail.load(Ordering::Relaxed);
-        if tail.wrapping_sub(self.head.load(Ordering::Acquire)) as usize == SIZE {
-            return Err(packet);
+        if tail.wrapping_sub(self.head.load(Ordering::Acquire)) as usize == RING {
+            return false;
         }
-        let place = self.places[tail as usize % SIZE].get().cast::<Packet<Hardware>>();
+        let place = self.places[tail as usize % RING].get().cast::<Packet>();
         // SAFETY: the place is free and the sender's: the receiver has passed it, and takes it again only after the store to `tail`.
         unsafe { place.write(packet) };
         self.tail.store(tail.wrapping_add(1), Ordering::Release);
-        Ok(())
+        true
     }
 
     /// Takes the oldest packet. Only its receiver calls this.
-    fn pop(&self) -> Option<Packet<Hardware>> {
+    fn pop(&self) -> Option<Packet> {
         let head = self.head.load(Ordering::Relaxed);
         if head == self.tail.load(Ordering::Acquire) {
             return None;
         }
-        let place = self.places[head as usize % SIZE].get().cast::<Packet<Hardware>>();
+        let place = self.places[head as usize % RING].get().cast::<Packet>();
         // SAFETY: the sender filled the place before it moved `tail`, and fills it again only after the store to `head`.
         let packet = unsafe { place.read() };
         self.head.store(head.wrapping_add(1), Ordering::Release);
@@ -69,6 +68,10 @@ impl Ring {
 
 /// Physical address of each ring, by receiver, sender and lane; 0: there is none.
 static RINGS: [AtomicU64; CORES * CORES * LANES] = [const { AtomicU64::new(0) }; CORES * CORES * LANES];
+/// An agent's block.
+type Block = Agent<Hardware>;
+/// The agent on its way from one core to another, by receiver and sender; null: there is none.
+static MOVERS: [AtomicPtr<Block>; CORES * CORES] = [const { AtomicPtr::new(core::ptr::null_mut()) }; CORES * CORES];
 /// Cores that run and are asked.
 static COUNT: AtomicU16 = AtomicU16::new(1);
 /// `MPIDR` affinity of each core.
@@ -117,18 +120,42 @@ fn ring(to: usize, from: usize, lane: Lane) -> Option<&'static Ring> {
     Some(unsafe { &*place })
 }
 
-/// Sends a packet and rings the receiver's doorbell. Only core `from` calls this with that number.
-#[expect(clippy::result_large_err, reason = "an agent that can't move comes back, and it must")]
-pub fn post(from: usize, to: usize, lane: Lane, packet: Packet<Hardware>) -> Result<(), Packet<Hardware>> {
-    let Some(ring) = ring(to, from, lane) else { return Err(packet) };
-    ring.push(packet)?;
+/// Sends a packet and rings the receiver's doorbell; false if the ring is full. Only core `from` calls this with that number.
+pub fn post(from: usize, to: usize, lane: Lane, packet: Packet) -> bool {
+    let sent = ring(to, from, lane).is_some_and(|ring| ring.push(packet));
+    if sent {
+        interface::signal(AFFINITIES[to].load(Ordering::Acquire), DOORBELL);
+    }
+    sent
+}
+
+/// Takes a packet for core `to`, from core `first` or the next one that has sent something; answers which. Only core `to` calls this with that number.
+pub fn take(to: usize, lane: Lane, first: usize) -> Option<(usize, Packet)> {
+    let cores = usize::from(cores());
+    (first..cores).chain(0..first.min(cores)).filter(|&from| from != to).find_map(|from| Some((from, ring(to, from, lane)?.pop()?)))
+}
+
+/// Whether the place for an agent that moves from one core to another is free. Only its sender fills it.
+pub fn is_free(from: usize, to: usize) -> bool {
+    MOVERS[to * CORES + from].load(Ordering::Acquire).is_null()
+}
+
+/// Hands an agent to another core, and rings its doorbell. Only core `from` calls this with that number.
+pub fn send_agent(from: usize, to: usize, agent: Page<Block>) -> Result<(), Page<Block>> {
+    if !is_free(from, to) {
+        return Err(agent);
+    }
+    MOVERS[to * CORES + from].store(agent.into_raw(), Ordering::Release);
     interface::signal(AFFINITIES[to].load(Ordering::Acquire), DOORBELL);
     Ok(())
 }
 
-/// Takes a packet for core `to`, from whichever core. Only core `to` calls this with that number.
-pub fn take(to: usize, lane: Lane) -> Option<Packet<Hardware>> {
-    (0..usize::from(cores())).filter(|&from| from != to).find_map(|from| ring(to, from, lane)?.pop())
+/// Takes an agent that another core has handed to core `to`. Only that core calls this.
+pub fn take_agent(to: usize) -> Option<Page<Block>> {
+    let places = &MOVERS[to * CORES..(to + 1) * CORES];
+    let agent = places.iter().map(|place| place.swap(core::ptr::null_mut(), Ordering::AcqRel)).find(|agent| !agent.is_null())?;
+    // SAFETY: `send_agent` put the page there, and the swap made it this core's.
+    Some(unsafe { Page::from_raw(agent) })
 }
 
 /// Cores that run.

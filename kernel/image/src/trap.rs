@@ -6,7 +6,6 @@ use aios_aarch64::gic::cpu as interface;
 use aios_aarch64::{barrier, sysreg};
 use aios_core::agent::Registers;
 use aios_core::core::Next;
-use aios_core::machine::Lane;
 use aios_kernel::exception::{self, Trap};
 
 use crate::cpu::Cpu;
@@ -57,6 +56,7 @@ impl Cpu {
         loop {
             match self.core.next(&mut self.machine, now) {
                 Next::Run(slot) => return self.machine.leave_to(slot, &mut self.core.agents[slot]),
+                Next::Idle if self.backlog => {}
                 Next::Idle => {
                     // The timer is set before the wait begins. It ends with the interrupt, masked as that is.
                     barrier::isb();
@@ -76,27 +76,11 @@ impl Cpu {
         }
     }
 
-    /// Takes what other cores have sent. A request is taken only when all answers that came before it are: the reply to a call must find
-    /// that call accepted.
+    /// Takes what other cores have sent; none of this core's agents pays for that time.
     fn take_packets(&mut self, now: u64) {
-        let me = self.number as usize;
-        self.drain(Lane::Answer, now);
-        self.drain(Lane::Notice, now);
-        self.backlog = true;
-        while self.core.takes(Lane::Request) {
-            let Some(packet) = rings::take(me, Lane::Request) else {
-                self.backlog = false;
-                break;
-            };
-            self.drain(Lane::Answer, now);
-            self.core.accept(&mut self.machine, packet, now);
-        }
-    }
-
-    fn drain(&mut self, lane: Lane, now: u64) {
-        while let Some(packet) = rings::take(self.number as usize, lane) {
-            self.core.accept(&mut self.machine, packet, now);
-        }
+        self.backlog = self.core.take_packets(&mut self.machine, now);
+        let after = self.machine.enter();
+        self.core.absolve(after);
     }
 
     /// Tells the core of every interrupt that waits. Each line comes once: the core disables it, and the timer is turned off.

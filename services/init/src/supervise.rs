@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 
 use aios_abi::message::{Fault, FaultCause};
 use aios_abi::rights::Rights;
-use aios_abi::sentinel::BOOT;
+use aios_abi::sentinel::{BOOT, READY};
 use aios_abi::{AgentId, MessageId};
 use aios_init_core::{Effect, Event, LogEvent, PowerAction, Reason, Refusal, Supervisor};
 use aios_manifest::types::{Entry, INIT_SERVICES, Special};
@@ -186,7 +186,7 @@ impl<'a> Init<'a> {
                 None
             }
             Effect::NotifyReady => {
-                early::mark(BOOT, "ready");
+                early::mark(BOOT, READY);
                 self.journal.write(Level::Info, "init", format_args!("every server is ready"));
                 None
             }

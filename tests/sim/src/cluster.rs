@@ -1,7 +1,5 @@
 //! Several cores on one machine: each runs its own core, packets travel when [`Cluster::settle`] lets them.
 
-use std::collections::VecDeque;
-
 use aios_abi::call::SLOT_FIRST;
 use aios_abi::id::SlotHandle;
 use aios_abi::limits::{PAGE_SIZE, USER_BASE};
@@ -9,7 +7,7 @@ use aios_abi::rights::{Kind, Rights};
 use aios_abi::{ABI_VERSION, AgentId, Call, Error};
 use aios_core::agent::{Agent, State};
 use aios_core::core::{Core, Facts, InitImage, InitSegment, Next};
-use aios_core::machine::{Lane, Memory};
+use aios_core::machine::Memory;
 use aios_core::space::Access;
 
 use crate::{Args, Sim};
@@ -45,29 +43,12 @@ impl Cluster {
         Self { sim, cores, now: 0, init: id.slot() }
     }
 
-    fn pop(&mut self, core: u16, lane: Lane) -> Option<aios_core::core::Packet<Sim>> {
-        (0..self.sim.cores).find_map(|from| self.sim.rings.get_mut(&(core, from, lane as u8))?.pop_front())
-    }
-
-    fn drain(&mut self, core: u16, lane: Lane) -> bool {
-        let mut any = false;
-        while let Some(packet) = self.pop(core, lane) {
-            self.cores[core as usize].accept(&mut self.sim, packet, self.now);
-            any = true;
-        }
-        any
-    }
-
     /// Lets one core do all that it can do without an agent's doing.
-    fn turn(&mut self, core: u16) -> (bool, Option<u16>) {
+    pub fn turn(&mut self, core: u16) -> (bool, Option<u16>) {
         self.sim.core = core;
-        let mut busy = self.drain(core, Lane::Answer) | self.drain(core, Lane::Notice);
-        while self.cores[core as usize].takes(Lane::Request) {
-            let Some(packet) = self.pop(core, Lane::Request) else { break };
-            self.drain(core, Lane::Answer);
-            self.cores[core as usize].accept(&mut self.sim, packet, self.now);
-            busy = true;
-        }
+        let mut busy = self.sim.sent_to(core);
+        let more = self.cores[core as usize].take_packets(&mut self.sim, self.now);
+        busy |= more;
         match self.cores[core as usize].next(&mut self.sim, self.now) {
             Next::Run(slot) => (busy, Some(slot)),
             Next::Idle => (busy, None),
@@ -84,7 +65,7 @@ impl Cluster {
                 busy |= self.turn(core).0;
             }
             // A core may have sent something on its own account.
-            if !busy && self.sim.rings.values().all(VecDeque::is_empty) {
+            if !busy && (0..self.sim.cores).all(|core| !self.sim.sent_to(core)) {
                 return;
             }
         }

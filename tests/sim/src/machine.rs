@@ -5,16 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use aios_abi::AgentId;
 use aios_abi::limits::{AGENTS, CORES, NODES_PER_PAGE, PAGE_SIZE};
+use aios_core::agent::Agent;
 use aios_core::cap::{Node, NodePage};
-use aios_core::core::Packet;
+use aios_core::core::{Packet, RING};
 use aios_core::machine::{Lane, Machine, Memory, Object};
 
 /// Where the simulated RAM starts.
 const RAM: u64 = 0x4000_0000;
 const PAGE: u64 = PAGE_SIZE as u64;
-
-/// Packets that a ring holds.
-const RING: usize = 40;
 
 /// A machine made of ordinary memory.
 #[derive(Default)]
@@ -56,7 +54,9 @@ pub struct Sim {
     pub core: u16,
     homes: Vec<Option<u16>>,
     /// Rings, by receiver, sender and lane.
-    pub rings: BTreeMap<(u16, u16, u8), VecDeque<Packet<Sim>>>,
+    pub rings: BTreeMap<(u16, u16, u8), VecDeque<Packet>>,
+    /// Agents on their way, by receiver and sender.
+    pub movers: BTreeMap<(u16, u16), Box<Agent<Sim>>>,
     /// Timers of the cores.
     pub timers: Vec<u64>,
 }
@@ -83,6 +83,11 @@ impl Sim {
     /// Pages of derivation nodes.
     pub fn node_pages(&self) -> u64 {
         self.nodes.iter().flatten().count() as u64
+    }
+
+    /// Whether something was sent to a core that it has not taken.
+    pub fn sent_to(&self, core: u16) -> bool {
+        self.movers.keys().any(|&(to, _)| to == core) || self.rings.iter().any(|(&(to, ..), ring)| to == core && !ring.is_empty())
     }
 
     fn page_of(&self, address: u64) -> &[u8; PAGE_SIZE] {
@@ -257,14 +262,34 @@ impl Machine for Sim {
         self.homes[slot as usize] = Some(core);
     }
 
-    fn post(&mut self, core: u16, lane: Lane, packet: Packet<Self>) -> Result<(), Packet<Self>> {
+    fn post(&mut self, core: u16, lane: Lane, packet: Packet) -> bool {
         assert_ne!(core, self.core, "a core sends nothing to itself");
         let ring = self.rings.entry((core, self.core, lane as u8)).or_default();
-        if ring.len() >= RING {
-            return Err(packet);
+        let room = ring.len() < RING;
+        if room {
+            ring.push_back(packet);
         }
-        ring.push_back(packet);
+        room
+    }
+
+    fn take(&mut self, lane: Lane) -> Option<Packet> {
+        (0..self.cores).find_map(|from| self.rings.get_mut(&(self.core, from, lane as u8))?.pop_front())
+    }
+
+    fn can_send_agent(&self, core: u16) -> bool {
+        !self.movers.contains_key(&(core, self.core))
+    }
+
+    fn send_agent(&mut self, core: u16, agent: Box<Agent<Self>>) -> Result<(), Box<Agent<Self>>> {
+        if !self.can_send_agent(core) {
+            return Err(agent);
+        }
+        self.movers.insert((core, self.core), agent);
         Ok(())
+    }
+
+    fn take_agent(&mut self) -> Option<Box<Agent<Self>>> {
+        (0..self.cores).find_map(|from| self.movers.remove(&(self.core, from)))
     }
 
     fn line(&mut self, line: u32, enable: bool) {

@@ -3,10 +3,12 @@
 use std::collections::VecDeque;
 
 use aios_abi::call::AgentOp;
+use aios_abi::limits::SLICE_MIN_NS;
 use aios_abi::message::SendInfo;
 use aios_abi::rights::Rights;
 use aios_abi::{AgentId, Call, Error};
-use aios_core::core::Packet;
+use aios_core::agent::Agent;
+use aios_core::core::{Packet, RING, Request};
 use aios_core::machine::Lane;
 use aios_sim::{Args, Cluster, Sim, World};
 
@@ -30,17 +32,28 @@ fn quietly(cluster: &mut Cluster, slot: u16, call: Call, args: Args<'_>) {
 }
 
 /// Takes what is on its way from one core to another out of the ring.
-fn hold(cluster: &mut Cluster, from: u16, to: u16) -> VecDeque<Packet<Sim>> {
+fn hold(cluster: &mut Cluster, from: u16, to: u16) -> VecDeque<Packet> {
     let held = cluster.sim.rings.remove(&(to, from, Lane::Request as u8)).unwrap_or_default();
     assert!(!held.is_empty(), "something is on its way");
     held
 }
 
 /// Puts it back, in front of what came later, and lets it arrive.
-fn release(cluster: &mut Cluster, from: u16, to: u16, mut held: VecDeque<Packet<Sim>>) {
+fn release(cluster: &mut Cluster, from: u16, to: u16, mut held: VecDeque<Packet>) {
     let ring = cluster.sim.rings.entry((to, from, Lane::Request as u8)).or_default();
     held.append(ring);
     *ring = held;
+    cluster.settle();
+}
+
+/// Takes an agent that is on its way from one core to another out of its place.
+fn hold_agent(cluster: &mut Cluster, from: u16, to: u16) -> Box<Agent<Sim>> {
+    cluster.sim.movers.remove(&(to, from)).expect("an agent is on its way")
+}
+
+/// Puts it back, and lets it arrive.
+fn release_agent(cluster: &mut Cluster, from: u16, to: u16, agent: Box<Agent<Sim>>) {
+    cluster.sim.movers.insert((to, from), agent);
     cluster.settle();
 }
 
@@ -131,19 +144,15 @@ fn a_move_does_not_carry_mappings_past_a_death() {
     let handle = cluster.capability_of(init, giver);
     // Init asks core 2; the agent is on its way from there to core 3.
     quietly(&mut cluster, init, Call::AgentControl, &[(9, handle), (0, AgentOp::Migrate as u64), (1, 3)]);
-    let request = hold(&mut cluster, 0, 2);
-    cluster.sim.core = 2;
-    for packet in request {
-        cluster.cores[2].accept(&mut cluster.sim, packet, cluster.now);
-    }
-    let held = hold(&mut cluster, 2, 3);
+    cluster.turn(2);
+    let mover = hold_agent(&mut cluster, 2, 3);
     cluster.settle();
     let target = cluster.capability_of(init, owner);
     cluster.begin(init, Call::AgentControl, &[(9, target), (0, AgentOp::Kill as u64)]);
     for _ in 0..100 {
         cluster.pass(1_000);
     }
-    release(&mut cluster, 2, 3, held);
+    release_agent(&mut cluster, 2, 3, mover);
     assert!(maps_only_what_is_there(&cluster, giver, ADDRESS));
     assert!(cluster.agent(giver.slot()).expect("there").space.translate(&cluster.sim, ADDRESS).is_none());
     assert!(cluster.agent(owner.slot()).is_none(), "the owner is gone");
@@ -157,18 +166,14 @@ fn a_move_does_not_carry_mappings_past_a_revocation() {
     cluster.call(giver.slot(), Call::PageMap, &[(9, given), (0, 0), (1, ADDRESS), (2, 3)]).expect("mapped");
     let handle = cluster.capability_of(init, giver);
     quietly(&mut cluster, init, Call::AgentControl, &[(9, handle), (0, AgentOp::Migrate as u64), (1, 3)]);
-    let request = hold(&mut cluster, 0, 2);
-    cluster.sim.core = 2;
-    for packet in request {
-        cluster.cores[2].accept(&mut cluster.sim, packet, cluster.now);
-    }
-    let held = hold(&mut cluster, 2, 3);
+    cluster.turn(2);
+    let mover = hold_agent(&mut cluster, 2, 3);
     let table = &cluster.agent(owner.slot()).expect("there").slots;
     let source =
         (0..table.end()).find(|&i| table.look(i).is_some_and(|slot| slot.kind == aios_abi::rights::Kind::Frame)).expect("the frame");
     let source = cluster.own_slot(owner.slot(), source);
     cluster.call(owner.slot(), Call::CapRevoke, &[(9, source), (0, 0)]).expect("revoked");
-    release(&mut cluster, 2, 3, held);
+    release_agent(&mut cluster, 2, 3, mover);
     assert!(cluster.agent(giver.slot()).expect("there").space.translate(&cluster.sim, ADDRESS).is_none());
 }
 
@@ -245,15 +250,11 @@ fn a_child_on_its_way_ends_with_its_parent() {
     let (_, parent) = cluster.spawn_on(init, 1000, 1, 1);
     let (handle, child) = cluster.spawn_on(parent.slot(), 200, 1, 2);
     quietly(&mut cluster, parent.slot(), Call::AgentControl, &[(9, handle), (0, AgentOp::Migrate as u64), (1, 3)]);
-    let request = hold(&mut cluster, 1, 2);
-    cluster.sim.core = 2;
-    for packet in request {
-        cluster.cores[2].accept(&mut cluster.sim, packet, cluster.now);
-    }
-    let held = hold(&mut cluster, 2, 3);
+    cluster.turn(2);
+    let mover = hold_agent(&mut cluster, 2, 3);
     cluster.settle();
     kill(&mut cluster, parent);
-    release(&mut cluster, 2, 3, held);
+    release_agent(&mut cluster, 2, 3, mover);
     assert!(cluster.agent(child.slot()).is_none(), "the child is gone");
     assert!(cluster.agent(parent.slot()).is_none(), "the parent is gone");
 }
@@ -314,4 +315,109 @@ fn a_registered_server_is_known_on_every_core() {
     for client in clients {
         assert_eq!(ask(&mut cluster, client), Err(Error::NoServer));
     }
+}
+
+/// What other cores have for an agent that is on its way follows it: bits, pages, calls.
+#[test]
+fn what_is_for_an_agent_on_its_way_follows_it() {
+    let mut cluster = Cluster::new(3, 4000);
+    let init = cluster.init;
+    let (handle, mover) = cluster.spawn_on(init, 300, 1, 0);
+    let (watched_handle, _) = cluster.spawn_on(init, 200, 1, 0);
+    let (_, caller) = cluster.spawn_on(init, 200, 1, 2);
+    let watch = give(&mut cluster, mover, watched_handle, Rights::WATCH.0 as u64, 0);
+    let service = cluster.connect(mover, 5, caller);
+    cluster.call(mover.slot(), Call::Watch, &[(9, watch), (0, 4)]).expect("watched");
+    let (_, child) = cluster.spawn_on(mover.slot(), 50, 0, 2);
+    let child_handle = cluster.capability_of(mover.slot(), child);
+    let end = give_from(&mut cluster, mover, caller, child_handle, Rights::KILL.0 as u64);
+    let used = |cluster: &Cluster| cluster.agent(mover.slot()).map(|agent| agent.pools[0].used);
+    let before = used(&cluster).expect("it is there");
+    // Core 0 sends the agent to core 1, which has not taken it yet.
+    quietly(&mut cluster, init, Call::AgentControl, &[(9, handle), (0, AgentOp::Migrate as u64), (1, 1)]);
+    assert!(cluster.sim.movers.contains_key(&(1, 0)), "it is on its way");
+    let word = SendInfo { length: 8, ..SendInfo::default() }.encode();
+    // Its child is killed on core 2, what it watches on core 0, and it is called.
+    quietly(&mut cluster, caller.slot(), Call::AgentControl, &[(9, end), (0, AgentOp::Kill as u64)]);
+    cluster.turn(2);
+    quietly(&mut cluster, init, Call::AgentControl, &[(9, watched_handle), (0, AgentOp::Kill as u64)]);
+    cluster.turn(0);
+    cluster.settle();
+    assert_eq!(cluster.home(mover.slot()), 1);
+    let after = used(&cluster).expect("it is there");
+    assert_eq!(before - after, 50, "the child's quota came back");
+    assert_eq!(cluster.agent(mover.slot()).map(|agent| (agent.children, agent.notifications)), Some((0, 4)));
+    cluster.begin(caller.slot(), Call::IpcCall, &[(9, service), (10, word), (0, 7), (12, FOREVER)]);
+    // It reads the bits first, then the call.
+    let bits = cluster.call(mover.slot(), Call::IpcRecv, &[(10, 0), (12, FOREVER)]).expect("bits");
+    assert_eq!(bits[0], 4);
+    let got = cluster.call(mover.slot(), Call::IpcRecv, &[(10, 0), (12, FOREVER)]).expect("the call");
+    assert_eq!((got[0], got[9], got[11]), (7, caller.0, 5));
+}
+
+/// Has an agent give another one a capability, through one that init lends it.
+fn give_from(cluster: &mut Cluster, from: AgentId, to: AgentId, slot: u64, rights: u64) -> u64 {
+    let init = cluster.init;
+    let handle = cluster.capability_of(init, to);
+    let reach = give(cluster, from, handle, Rights::CONTROL.0 as u64, 0);
+    cluster.call(from.slot(), Call::CapGrant, &[(9, reach), (0, slot), (1, rights), (2, 0), (3, 0), (4, 0)]).expect("granted")[0]
+}
+
+/// A call to an agent that is on its way waits until it has arrived; one to an agent that ended on its way hears of it.
+#[test]
+fn a_call_to_an_agent_on_its_way_waits() {
+    let mut cluster = Cluster::new(3, 4000);
+    let init = cluster.init;
+    let (handle, mover) = cluster.spawn_on(init, 300, 1, 1);
+    let clients = [0, 1, 2].map(|core| cluster.spawn_on(init, 200, 1, core).1);
+    let services = clients.map(|client| cluster.connect(mover, client.0, client));
+    let word = SendInfo { length: 8, ..SendInfo::default() }.encode();
+    for client in clients {
+        cluster.call(client.slot(), Call::TimeNow, &[]).expect("it runs");
+    }
+    quietly(&mut cluster, init, Call::AgentControl, &[(9, handle), (0, AgentOp::Migrate as u64), (1, 2)]);
+    cluster.turn(1);
+    assert!(cluster.sim.movers.contains_key(&(2, 1)), "it is on its way");
+    for (client, service) in clients.into_iter().zip(services) {
+        cluster.begin(client.slot(), Call::IpcCall, &[(9, service), (10, word), (0, client.0), (12, FOREVER)]);
+    }
+    for _ in clients {
+        let got = cluster.call(mover.slot(), Call::IpcRecv, &[(10, 0), (12, FOREVER)]).expect("a call");
+        assert_eq!((got[0], got[9]), (got[9], got[11]));
+        cluster.call(mover.slot(), Call::IpcReply, &[(9, got[12]), (10, word), (0, 1)]).expect("answered");
+    }
+    for client in clients {
+        assert_eq!(cluster.finished(client.slot()).map(|x| x[0]), Ok(1));
+    }
+}
+
+/// However much other cores send, a core's own agents have their turn in between, and nobody of them pays for it.
+#[test]
+fn other_cores_cannot_keep_a_core_from_its_agents() {
+    let mut cluster = Cluster::new(4, 2000);
+    let init = cluster.init;
+    cluster.call(init, Call::TimeNow, &[]).expect("it runs");
+    let from = cluster.agent(init).expect("init").id;
+    for core in 1..4 {
+        let ring = cluster.sim.rings.entry((0, core, Lane::Request as u8)).or_default();
+        ring.extend((0..RING).map(|_| Packet::Request { core, from, request: Request::Pass }));
+    }
+    let waiting = |cluster: &Cluster| (1..4).map(|core| cluster.sim.rings[&(0, core, Lane::Request as u8)].len()).sum::<usize>();
+    let mut turns = 0;
+    while waiting(&cluster) != 0 {
+        let before = waiting(&cluster);
+        let (_, running) = cluster.turn(0);
+        assert_eq!(running, Some(init), "the agent runs before the rest is taken");
+        assert!(before - waiting(&cluster) <= RING, "one turn took {} requests", before - waiting(&cluster));
+        if waiting(&cluster) != 0 {
+            assert!(cluster.sim.timers[0] <= cluster.now + SLICE_MIN_NS, "the rest is taken soon");
+        }
+        turns += 1;
+    }
+    assert!(turns >= 3, "{turns} turns");
+    let spent = cluster.agent(init).expect("init").sc.cpu_ns();
+    cluster.now += 1_000_000;
+    cluster.cores[0].absolve(cluster.now);
+    assert_eq!(cluster.agent(init).expect("init").sc.cpu_ns(), spent);
+    assert_eq!(cluster.cores[0].counters.kernel_ns, 1_000_000);
 }

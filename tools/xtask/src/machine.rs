@@ -9,6 +9,7 @@ use std::process::{ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use aios_abi::sentinel;
 use anyhow::{Context, Result};
 
 use crate::cleanup::Group;
@@ -156,7 +157,8 @@ impl Machine {
                     self.at_prompt = false;
                     return Ok(Reply { output: unix_lines(&output), status, after: After::Ready });
                 }
-                Ok(Piece::Mark(Mark::Boot(_))) => {
+                // The last stage is reached when every server is, which may be after the first prompt: it begins no boot.
+                Ok(Piece::Mark(Mark::Boot(stage))) if stage != sentinel::READY => {
                     self.halting = false;
                     self.wait_prompt(&mut |_| ())?;
                     return Ok(Reply { output: unix_lines(&output), status: 0, after: After::Rebooted });

@@ -227,6 +227,7 @@ impl<M: Machine> Core<M> {
                     self.agents[slot].supervisor = supervisor;
                     Ok(Done::Return)
                 }
+                Place::Coming => Ok(Done::Again),
                 Place::There(core) => self.ask(machine, me, core, Request::Supervise { to: target, supervisor }, Asking::Status),
             };
         }
@@ -235,6 +236,7 @@ impl<M: Machine> Core<M> {
         }
         let arguments = [1, 2, 3, 4, 5, 6].map(|i| self.arg(me, i));
         match place {
+            Place::Here(_) if op == AgentOp::Migrate && !self.can_send_agent(machine, arguments[0]) => Ok(Done::Again),
             Place::Here(slot) => {
                 // The status is written first: the caller may be the one that stops, ends or moves.
                 let before = self.agents[me].registers.x[8];
@@ -242,6 +244,7 @@ impl<M: Machine> Core<M> {
                 self.control(machine, slot, op, arguments, now).inspect_err(|_| self.set_arg(me, 8, before))?;
                 Ok(Done::Leave)
             }
+            Place::Coming => Ok(Done::Again),
             Place::There(core) => self.ask(machine, me, core, Request::Control { to: target, op, arguments }, Asking::Status),
         }
     }
@@ -327,6 +330,7 @@ impl<M: Machine> Core<M> {
         let to = capability.agent();
         match self.locate(machine, to)? {
             Place::Here(target) => self.schedule(target, params, now).map(|()| Done::Return),
+            Place::Coming => Ok(Done::Again),
             Place::There(core) => self.ask(machine, me, core, Request::Schedule { to, params }, Asking::Status),
         }
     }

@@ -100,34 +100,26 @@ impl<M: Machine> Core<M> {
         while let Some(unused) = cap::release(machine, at) {
             if unused.parent.generation == 0 {
                 // A root carries the frames that it stands for, if any.
-                self.free_frames(machine, unused.owner, unused.payload);
+                self.free_frames(machine, unused.owner, unused.payload, now);
                 break;
             }
             // Any other node carries the bits to raise at its last use, if any.
             if let bits @ 1.. = unused.payload.0 {
-                match self.locate(machine, unused.owner) {
-                    Ok(Place::Here(owner)) => self.raise(owner, bits, now),
-                    Ok(Place::There(core)) => self.tell(machine, core, Notice::Raise { to: unused.owner, bits }),
-                    Err(_) => {}
-                }
+                self.tell(machine, Notice::Raise { to: unused.owner, bits }, now);
             }
             at = unused.parent;
         }
     }
 
     /// The memory of a frame root goes back to the pool that paid.
-    pub(super) fn free_frames(&mut self, machine: &mut M, owner: AgentId, (first, extent): (u64, u64)) {
+    pub(super) fn free_frames(&mut self, machine: &mut M, owner: AgentId, (first, extent): (u64, u64), now: u64) {
         let pages = extent & 0xffff_ffff;
         if pages == 0 {
             return;
         }
         machine.free((first & ((1 << 40) - 1)) << 12, pages);
         self.ledger.frames = self.ledger.frames.wrapping_sub(pages);
-        let pool = (first >> 48) as usize;
-        match self.elsewhere(machine, owner) {
-            Some(core) => self.tell(machine, core, Notice::Credit { to: owner, pool: pool as u8, pages, child: false }),
-            None => self.credit(owner, pool as u8, pages, false),
-        }
+        self.tell(machine, Notice::Credit { to: owner, pool: (first >> 48) as u8, pages, child: false }, now);
     }
 
     /// Empties a slot: its mapping goes, and its reference.
@@ -301,6 +293,7 @@ impl<M: Machine> Core<M> {
         let index = match place {
             Place::Here(to) => self.reserve_for_grant(machine, to, wanted)?,
             Place::There(_) => 0,
+            Place::Coming => return Ok(Done::Again),
         };
         match transfer {
             Transfer::Derive => self.attach_node(machine, me, Some((source.node, source.root)), &mut slot)?,
@@ -316,6 +309,7 @@ impl<M: Machine> Core<M> {
                 self.set_arg(me, 0, given.0 as u64);
                 Ok(Done::Return)
             }
+            Place::Coming => Ok(Done::Again),
             Place::There(core) => {
                 let request = Request::Grant { to: target.agent(), slot, wanted };
                 let outcome = self.ask(machine, me, core, request, Asking::Grant { index: handle.index(), moves });
@@ -387,6 +381,7 @@ impl<M: Machine> Core<M> {
                 }
                 match self.locate(machine, slot.agent())? {
                     Place::Here(target) => self.add_watcher(machine, target, my_id, bits).map(|()| Done::Return),
+                    Place::Coming => Ok(Done::Again),
                     Place::There(core) => {
                         self.ask(machine, me, core, Request::Watch { to: slot.agent(), watcher: my_id, bits }, Asking::Status)
                     }

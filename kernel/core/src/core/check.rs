@@ -461,7 +461,7 @@ impl<M: Machine> Core<M> {
         equal("the root pool paid for the first agent", 0, promised.map(|agent| agent.pools[0].quota).sum(), self.root.used)?;
         let here = |id: AgentId| id.is_kernel() || self.agents.find(id).is_some();
         holds("bound lines belong to somebody", 0, self.bindings.iter().all(|binding| here(binding.agent)), 0)?;
-        holds("a registered server is there", 0, here(self.pqc_server.0), self.pqc_server.0.0)
+        holds("a registered server is there", 0, here(self.pqc_server.server), self.pqc_server.server.0)
     }
 }
 

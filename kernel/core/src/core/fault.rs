@@ -72,6 +72,7 @@ impl<M: Machine> Core<M> {
                 self.undecided = true;
                 self.hand_fault(machine, me, supervisor, now);
             }
+            Ok(Place::Coming) => self.report_later(me, now),
             Ok(Place::There(core)) => self.report_away(machine, me, core, supervisor, outgoing, now),
         }
     }
@@ -83,17 +84,18 @@ impl<M: Machine> Core<M> {
         // The text of a panic stays behind: what the fault itself says always fits.
         let info = SendInfo { length: FAULT_BYTES, ..SendInfo::default() };
         let parcel = Parcel::of_words(AgentId::KERNEL, info, outgoing, words);
-        let exited = self.exited(me);
-        match self.ask(machine, me, core, Request::Fault { to: supervisor, parcel }, Asking::Fault(supervisor)) {
-            Ok(Done::Leave) => {}
-            // No room now: a fault repeats itself, an exit is called again.
-            _ => {
-                if exited {
-                    self.agents[me].registers.pc -= 4;
-                }
-                self.sched_yield(now);
-            }
+        let asked = self.ask(machine, me, core, Request::Fault { to: supervisor, parcel }, Asking::Fault(supervisor));
+        if asked != Ok(Done::Leave) {
+            self.report_later(me, now);
         }
+    }
+
+    /// The supervisor can't be told now: a fault repeats itself, an exit is called again.
+    fn report_later(&mut self, me: u16, now: u64) {
+        if self.exited(me) {
+            self.agents[me].registers.pc -= 4;
+        }
+        self.sched_yield(now);
     }
 
     /// Whether the last "fault" was an `Exit`.

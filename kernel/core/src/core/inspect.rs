@@ -30,6 +30,7 @@ impl<M: Machine> Core<M> {
             Table::Slots => match self.locate(machine, subject)? {
                 Place::Here(_) => self.facts.core,
                 Place::There(core) => core as u64,
+                Place::Coming => return Ok(Done::Again),
             },
             _ => cursor >> CORE_SHIFT,
         };
@@ -260,7 +261,7 @@ impl<M: Machine> Core<M> {
             midr: self.facts.midr,
             up_ns: now - self.facts.up_ns,
             idle_ns: self.counters.idle_ns,
-            kernel_ns: 0,
+            kernel_ns: self.counters.kernel_ns,
             agents: self.alive,
             switches: self.counters.switches,
             calls: self.counters.calls,

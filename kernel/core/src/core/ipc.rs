@@ -107,6 +107,7 @@ impl<M: Machine> Core<M> {
         }
         let to = match place {
             Place::Here(to) => to,
+            Place::Coming => return Ok(Done::Again),
             Place::There(core) => return self.send_away(machine, me, core, server, info, Received::Call, outgoing, now),
         };
         if to == me || self.waits_for(to, me) {
@@ -187,6 +188,7 @@ impl<M: Machine> Core<M> {
         }
         let to = match place {
             Place::Here(to) => to,
+            Place::Coming => return Ok(Done::Again),
             Place::There(core) => return self.send_away(machine, me, core, server, info, Received::Message, outgoing, now),
         };
         if to != me
@@ -427,6 +429,7 @@ impl<M: Machine> Core<M> {
                 self.raise(target, bits, now);
                 Ok(Done::Return)
             }
+            Place::Coming => Ok(Done::Again),
             Place::There(core) => self.ask(machine, me, core, Request::Notify { to: slot.agent(), bits }, Asking::Status),
         }
     }

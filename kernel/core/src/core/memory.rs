@@ -169,6 +169,7 @@ impl<M: Machine> Core<M> {
                     Ok(Done::Return)
                 }
                 Place::Here(_) => Err(Error::BadArgument),
+                Place::Coming => Ok(Done::Again),
                 Place::There(core) => {
                     cap::refer(machine, slot.node);
                     let outcome = self.ask(machine, me, core, Request::Map { to: target, slot: copy, access }, Asking::Mapping);

@@ -34,11 +34,11 @@ use aios_abi::{Call, Error};
 pub use boot::{InitImage, InitSegment};
 pub use check::Violation;
 pub use fault::Exception;
-pub use remote::{ANSWER_WORDS, Asking, Cargo, Notice, OUTSTANDING, Packet, Parcel, Request, Status};
+pub use remote::{ANSWER_WORDS, Asking, Cargo, Notice, OUTSTANDING, Packet, Parcel, RING, Registration, Request, Status};
 pub use table::Agents;
 pub use token::KEY_SIZE;
 
-use remote::{JOBS, Job, OUTBOX};
+use remote::{JOBS, Job, Outbox};
 
 use crate::cap::Slot;
 use crate::machine::Machine;
@@ -108,6 +108,8 @@ pub struct CoreCounters {
     pub idle_ns: u64,
     /// Time charged to agents that are gone, ns.
     pub gone_ns: u64,
+    /// Time that the kernel spent on what other cores sent, ns.
+    pub kernel_ns: u64,
 }
 
 /// Facts about this core and machine that only people want to know.
@@ -166,16 +168,19 @@ pub struct Core<M: Machine> {
     /// Agents alive.
     alive: u64,
     bindings: [Binding; IRQS],
-    pqc_server: (AgentId, u64, u32),
+    /// Who takes PQC operations, on every core the same.
+    pqc_server: Registration,
     ledger: Ledger,
     /// The pool from which init's quota came: all free memory at boot.
     root: Pool,
     key: Option<[u8; KEY_SIZE]>,
     /// Requests under way, by core.
     outstanding: [u16; CORES],
-    /// Notices that found no room.
-    outbox: [Option<(u16, Notice)>; OUTBOX],
-    outbox_waiting: bool,
+    outbox: Outbox,
+    /// A request that was taken, and waits for the answers that were sent before it.
+    held: Option<Packet>,
+    /// When to go on taking packets, if more waited than one turn takes.
+    packets_ns: u64,
     /// Long work for other cores.
     jobs: [Option<Job>; JOBS],
     jobs_waiting: bool,
@@ -198,7 +203,7 @@ impl<M: Machine> Core<M> {
             kernel_tables: 0,
             device_pages: 0,
         },
-        counters: CoreCounters { switches: 0, calls: 0, interrupts: 0, idle_ns: 0, gone_ns: 0 },
+        counters: CoreCounters { switches: 0, calls: 0, interrupts: 0, idle_ns: 0, gone_ns: 0, kernel_ns: 0 },
         sched: Scheduler::EMPTY,
         timers: Timers::EMPTY,
         current: 0,
@@ -212,13 +217,14 @@ impl<M: Machine> Core<M> {
         dying: 0,
         alive: 0,
         bindings: [const { Binding { agent: AgentId::KERNEL, bits: 0, count: 0, masked: false } }; IRQS],
-        pqc_server: (AgentId::KERNEL, 0, 0),
+        pqc_server: Registration::NONE,
         ledger: Ledger { objects: 0, tables: 0, frames: 0, memory: 0 },
         root: Pool::NONE,
         key: None,
         outstanding: [0; CORES],
-        outbox: [None; OUTBOX],
-        outbox_waiting: false,
+        outbox: Outbox::EMPTY,
+        held: None,
+        packets_ns: u64::MAX,
         jobs: [None; JOBS],
         jobs_waiting: false,
         ring_messages: 0,

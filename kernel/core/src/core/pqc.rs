@@ -9,7 +9,7 @@ use aios_abi::limits::PQC_PAYLOAD;
 use aios_abi::message::{Received, RecvInfo, SendInfo};
 use aios_abi::rights::{Kind, Rights};
 
-use super::remote::{Asking, Place, Request};
+use super::remote::{Asking, Place, Registration, Request};
 use super::{Core, Done, Outcome, TIMER_PQC};
 use crate::agent::{Operation, Outgoing, State};
 use crate::machine::Machine;
@@ -24,7 +24,8 @@ impl<M: Machine> Core<M> {
         if self.arg(me, 0) != 1 {
             return Err(Error::BadArgument);
         }
-        self.pqc_server = (service.agent(), service.word, service.rights.0);
+        self.pqc_server = Registration { server: service.agent(), badge: service.word, rights: service.rights.0, stamp: machine.stamp() };
+        self.tell_server(machine);
         Ok(Done::Return)
     }
 
@@ -38,7 +39,7 @@ impl<M: Machine> Core<M> {
         if deadline <= now {
             return Err(Error::Timeout);
         }
-        let (server, badge, rights) = self.pqc_server;
+        let Registration { server, badge, rights, .. } = self.pqc_server;
         if server.is_kernel() {
             return Err(Error::NoServer);
         }
@@ -61,6 +62,7 @@ impl<M: Machine> Core<M> {
                 }
                 Ok(Done::Return)
             }
+            Place::Coming => Ok(Done::Again),
             Place::There(core) => {
                 let parcel = self.pack(machine, me, info, outgoing, now)?;
                 self.agents[me].operations[place] = operation;
@@ -179,8 +181,8 @@ impl<M: Machine> Core<M> {
 
     /// A registered server that is gone is registered no more.
     pub(super) fn unregister(&mut self, server: AgentId) {
-        if self.pqc_server.0 == server {
-            self.pqc_server.0 = AgentId::KERNEL;
+        if self.pqc_server.server == server {
+            self.pqc_server.server = AgentId::KERNEL;
         }
     }
 

@@ -8,7 +8,7 @@ use aios_abi::id::AgentId;
 use aios_abi::limits::{AGENTS, NODE_PAGES, NODES_PER_PAGE, PQC_OPERATIONS};
 
 use super::memory::Tables;
-use super::remote::{Asking, Notice, Place, Request};
+use super::remote::{Asking, Notice, Request};
 use super::{Core, Done};
 use crate::agent::{Handler, Operation, Reap, State, Work};
 use crate::cap::{self, Node};
@@ -221,7 +221,7 @@ impl<M: Machine> Core<M> {
         let mut stop = end.min(first + SLOTS_PER_STEP);
         for index in first..stop {
             self.drop_slot(machine, slot, index, now);
-            if self.outbox_waiting {
+            if self.outbox.is_waiting() {
                 // One capability can tell other cores of the last use of all that it was derived from.
                 stop = index + 1;
                 break;
@@ -272,7 +272,7 @@ impl<M: Machine> Core<M> {
         }
         if is_root && let Some(frames) = cap::take_payload(machine, node) {
             let id = self.agents[slot].id;
-            self.free_frames(machine, id, frames);
+            self.free_frames(machine, id, frames, now);
         }
         let next = index + 1;
         self.agents[slot].reap.index = next;
@@ -398,20 +398,16 @@ impl<M: Machine> Core<M> {
         self.ledger.objects = self.ledger.objects.wrapping_sub(1);
         self.alive -= 1;
         machine.release_agent(slot);
-        match self.elsewhere(machine, parent) {
-            _ if parent.is_kernel() => self.root.give(quota),
-            Some(core) => self.tell(machine, core, Notice::Credit { to: parent, pool: payer as u8, pages: quota, child: true }),
-            None => self.credit(parent, payer as u8, quota, true),
+        if parent.is_kernel() {
+            self.root.give(quota);
+        } else {
+            self.tell(machine, Notice::Credit { to: parent, pool: payer as u8, pages: quota, child: true }, now);
         }
         for (watcher, bits) in watchers {
             if watcher.is_kernel() {
                 continue;
             }
-            match self.locate(machine, watcher) {
-                Ok(Place::Here(watcher)) => self.raise(watcher, bits, now),
-                Ok(Place::There(core)) => self.tell(machine, core, Notice::Raise { to: watcher, bits }),
-                Err(_) => {}
-            }
+            self.tell(machine, Notice::Raise { to: watcher, bits }, now);
         }
     }
 }

@@ -16,18 +16,18 @@ impl<M: Machine> Core<M> {
                 if self.agents[dying].parent.is_kernel() {
                     return Next::Halt;
                 }
-                if !self.reap_step(machine, dying, now) || machine.interrupt_pending() || !self.flush(machine) {
+                if !self.reap_step(machine, dying, now) || machine.interrupt_pending() || !self.flush(machine, now) {
                     return Next::Interrupted;
                 }
                 continue;
             }
             if self.jobs_waiting && self.job_step(machine, now) {
-                if machine.interrupt_pending() || !self.flush(machine) {
+                if machine.interrupt_pending() || !self.flush(machine, now) {
                     return Next::Interrupted;
                 }
                 continue;
             }
-            if self.outbox_waiting && !self.flush(machine) {
+            if self.outbox.is_waiting() && !self.flush(machine, now) {
                 return Next::Interrupted;
             }
             if self.undecided {
@@ -47,7 +47,7 @@ impl<M: Machine> Core<M> {
     }
 
     pub(super) fn arm(&mut self, machine: &mut M) {
-        let at = self.timers.next().min(self.sched.next_replenish()).min(self.until_ns);
+        let at = self.timers.next().min(self.sched.next_replenish()).min(self.until_ns).min(self.packets_ns);
         self.timer_stale = false;
         if at != self.timer_ns {
             self.timer_ns = at;

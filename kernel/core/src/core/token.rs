@@ -22,7 +22,6 @@ use aios_abi::rights::{Kind, Rights};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::remote::Notice;
 use super::{Core, Done, Outcome};
 use crate::cap::{self, NodeId, Slot};
 use crate::machine::Machine;
@@ -70,10 +69,7 @@ impl<M: Machine> Core<M> {
             chunk.copy_from_slice(&word.to_le_bytes());
         }
         self.set_key(key)?;
-        let here = self.facts.core;
-        for core in (0..machine.cores()).filter(|&core| core as u64 != here) {
-            self.tell(machine, core, Notice::Key(key));
-        }
+        self.tell_key(machine);
         Ok(Done::Return)
     }
 

@@ -135,6 +135,13 @@ fn a_reboot_is_noticed_and_the_prompt_awaited() {
 }
 
 #[test]
+fn the_end_of_the_boot_may_come_after_the_prompt() {
+    let Some(mut machine) = boot("direct") else { return };
+    let reply = command(&mut machine, "echo \x1b]7770;boot;ready\x07 done");
+    assert_eq!((reply.status, reply.after), (0, After::Ready));
+}
+
+#[test]
 fn a_panic_is_reported_with_what_follows_it() {
     let Some(mut machine) = boot("direct") else { return };
     assert_eq!(machine.command("p", LIMIT, &mut |_| ()), Err(Stop::Panic("on purpose".into())));

@@ -3,9 +3,9 @@
 use aios_abi::Error;
 
 use super::super::{Core, TIMER_PQC, TIMER_USER, TIMER_WAIT};
-use super::packet::{Asking, Notice, Packet};
+use super::packet::{Asking, Notice};
 use crate::agent::{Agent, State};
-use crate::machine::{Lane, Machine};
+use crate::machine::Machine;
 
 impl<M: Machine> Core<M> {
     /// Whether an agent can move: nobody of this core waits for it, and it waits for nobody.
@@ -44,21 +44,25 @@ impl<M: Machine> Core<M> {
         machine.save_fp(slot);
         machine.forget(slot);
         let Some(page) = self.agents.0[slot as usize].take() else { return Err(Error::PeerDied) };
-        machine.set_home(slot, core as u16);
-        match machine.post(core as u16, Lane::Request, Packet::Move(page)) {
+        // Whoever reads that it lives there finds it there, or in the place from which that core takes it.
+        match machine.send_agent(core as u16, page) {
             Ok(()) => {
+                machine.set_home(slot, core as u16);
                 self.alive -= 1;
                 Ok(())
             }
-            Err(packet) => {
-                machine.set_home(slot, self.facts.core as u16);
-                if let Packet::Move(page) = packet {
-                    self.agents.0[slot as usize] = Some(page);
-                    self.settle_in(slot, now);
-                }
+            Err(page) => {
+                self.agents.0[slot as usize] = Some(page);
+                self.settle_in(slot, now);
                 Err(Error::Busy)
             }
         }
+    }
+
+    /// Whether an agent can leave for that core now; see [`super::notice`] for why nobody leaves while notices wait.
+    pub(in crate::core) fn can_send_agent(&self, machine: &M, core: u64) -> bool {
+        let there = core != self.facts.core && core < machine.cores() as u64;
+        !there || (!self.outbox.is_waiting() && machine.can_send_agent(core as u16))
     }
 
     pub(super) fn arrive(&mut self, machine: &mut M, page: M::Page<Agent<M>>, now: u64) {
@@ -69,10 +73,7 @@ impl<M: Machine> Core<M> {
         self.unmap_own_void(machine, slot);
         // Nor did a parent that looked for its children because it ends.
         let parent = self.agents[slot].parent;
-        match self.elsewhere(machine, parent) {
-            Some(core) => self.tell(machine, core, Notice::Arrived { parent }),
-            None => self.child_arrived(parent),
-        }
+        self.tell(machine, Notice::Arrived { to: parent }, now);
         self.settle_in(slot, now);
     }
 

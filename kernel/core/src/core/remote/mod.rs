@@ -4,36 +4,45 @@
 //! *answer* comes, so every error is synchronous. An asker has at most one request under way, a core has at most [`OUTSTANDING`] with each other core, and
 //! a ring of answers holds as many: answers always fit. A request that finds no room makes its call start over later; nothing has changed then.
 //! *Notices* need no answer: bits to raise, pages to give back. They pass through a bounded outbox, and no agent runs while that is nearly full.
+//! An *agent* that moves goes from hand to hand: there is one place from each core to each other.
 //!
 //! | ring     | who waits when it is full                | why that ends                                        |
 //! |----------|------------------------------------------|------------------------------------------------------|
 //! | requests | the asker: its call starts over          | the other core takes requests whenever it can answer |
 //! | answers  | nobody: it is never full                 | `OUTSTANDING` is its size                            |
 //! | notices  | the core: its agents don't run           | the other core takes notices unconditionally         |
+//! | agents   | whoever moves one: the call starts over  | the other core takes agents unconditionally          |
+//!
+//! Packets cost their receiver time that none of its agents asked for: after [`PACKETS_PER_TURN`] of them its own agents run for [`TURN_NS`].
 //!
 //! A message with capabilities, or longer than registers hold, travels in *cargo*: pages that the asker's pool pays until the answer is there.
 
 mod migrate;
+mod notice;
 mod packet;
 mod parcel;
 
 use aios_abi::Error;
+use aios_abi::call::AgentOp;
 use aios_abi::id::AgentId;
-use aios_abi::limits::{AGENTS, CORES, DERIVE_DEPTH, MESSAGE_CAPS};
+use aios_abi::limits::{AGENTS, CORES, SLICE_MIN_NS};
 use aios_abi::message::Received;
 
-pub use packet::{ANSWER_WORDS, Asking, Cargo, Notice, Packet, Parcel, Request, Status};
+pub(super) use notice::Outbox;
+pub use packet::{ANSWER_WORDS, Asking, Cargo, Notice, Packet, Parcel, Registration, Request, Status};
 
 use super::{Core, Done, Outcome};
 use crate::agent::State;
 use crate::machine::{Lane, Machine};
 
-/// Requests that one core has under way with one other.
-pub const OUTSTANDING: u16 = 32;
-/// Notices that wait to be sent.
-pub(super) const OUTBOX: usize = 160;
-/// Notices that one step in the kernel makes at most: the last use of every derivation behind the capabilities of one message.
-const NOTICES_PER_STEP: usize = MESSAGE_CAPS * (DERIVE_DEPTH as usize + 1) + 4;
+/// Packets that a ring holds.
+pub const RING: usize = 32;
+/// Requests that one core has under way with one other: as many as the ring of their answers holds.
+pub const OUTSTANDING: u16 = RING as u16;
+/// Packets that a core takes before its own agents run again.
+const PACKETS_PER_TURN: usize = 64;
+/// How long its own agents run then, if more packets wait, ns.
+const TURN_NS: u64 = SLICE_MIN_NS;
 /// Long work that other cores asked for.
 pub(super) const JOBS: usize = CORES;
 /// Long work that another core asked for.
@@ -53,16 +62,28 @@ pub(super) enum Place {
     Here(u16),
     /// On that core, unless it is gone.
     There(u16),
+    /// On its way to this core, unless it is gone: ask again.
+    Coming,
 }
 
 impl<M: Machine> Core<M> {
     /// Where the agent with this id is.
     #[inline]
     pub(super) fn locate(&self, machine: &M, id: AgentId) -> Result<Place, Error> {
-        if let Some(slot) = self.agents.find(id) {
-            return Ok(Place::Here(slot));
+        match self.agents.find(id) {
+            Some(slot) => Ok(Place::Here(slot)),
+            None => self.locate_away(machine, id),
         }
-        self.elsewhere(machine, id).map(Place::There).ok_or(Error::PeerDied)
+    }
+
+    #[cold]
+    fn locate_away(&self, machine: &M, id: AgentId) -> Result<Place, Error> {
+        let home = machine.home(id.slot()).ok_or(Error::PeerDied)?;
+        if home as u64 != self.facts.core {
+            return Ok(Place::There(home));
+        }
+        // Who is expected here has left the core that it comes from; a place of the table that is another's by now is never on its way.
+        if self.agents.get(id.slot()).is_none() { Ok(Place::Coming) } else { Err(Error::PeerDied) }
     }
 
     /// The other core on which an agent may be.
@@ -72,13 +93,29 @@ impl<M: Machine> Core<M> {
         (home as u64 != self.facts.core).then_some(home)
     }
 
+    /// The agent with this id, if it lives on this core or has just left another one for it.
+    fn find_arrived(&mut self, machine: &mut M, id: AgentId, now: u64) -> Option<u16> {
+        if self.agents.find(id).is_none() && self.locate_away(machine, id) == Ok(Place::Coming) {
+            self.take_arrivals(machine, now);
+        }
+        self.agents.find(id)
+    }
+
+    /// Takes the agents that other cores have sent here.
+    fn take_arrivals(&mut self, machine: &mut M, now: u64) {
+        while let Some(page) = machine.take_agent() {
+            self.ring_messages += 1;
+            self.arrive(machine, page, now);
+        }
+    }
+
     /// Sends a request for `me`, who waits for the answer.
     pub(super) fn ask(&mut self, machine: &mut M, me: u16, core: u16, request: Request, asking: Asking) -> Outcome {
         if self.outstanding[core as usize] >= OUTSTANDING {
             return Ok(Done::Again);
         }
         let (my_core, from) = (self.facts.core as u16, self.agents[me].id);
-        if machine.post(core, Lane::Request, Packet::Request { core: my_core, from, request }).is_err() {
+        if !machine.post(core, Lane::Request, Packet::Request { core: my_core, from, request }) {
             return Ok(Done::Again);
         }
         self.outstanding[core as usize] += 1;
@@ -102,44 +139,47 @@ impl<M: Machine> Core<M> {
         outcome
     }
 
-    /// Sends a notice, now or as soon as there is room.
-    pub(super) fn tell(&mut self, machine: &mut M, core: u16, notice: Notice) {
-        if !self.outbox_waiting && machine.post(core, Lane::Notice, Packet::Notice(notice)).is_ok() {
-            return;
-        }
-        let place = self.outbox.iter_mut().find(|place| place.is_none()).expect("nobody runs while the outbox is nearly full");
-        *place = Some((core, notice));
-        self.outbox_waiting = true;
+    /// Takes what other cores have sent, a bounded number of packets; answers whether more may wait.
+    pub fn take_packets(&mut self, machine: &mut M, now: u64) -> bool {
+        self.pay(now);
+        self.take_arrivals(machine, now);
+        let more = (0..PACKETS_PER_TURN).find_map(|_| self.take_packet(machine, now)).unwrap_or(true);
+        let next = if more { now + TURN_NS } else { u64::MAX };
+        self.timer_stale |= next != self.packets_ns;
+        self.packets_ns = next;
+        more
     }
 
-    /// Sends what waits in the outbox; whether agents may run.
-    pub(super) fn flush(&mut self, machine: &mut M) -> bool {
-        if !self.outbox_waiting {
-            return true;
+    /// Takes one packet; if there is none that can be taken, answers whether one that can't may wait.
+    fn take_packet(&mut self, machine: &mut M, now: u64) -> Option<bool> {
+        // What a packet brings about may need room in the outbox, or for a job. Only notices are taken unconditionally: see [`notice`].
+        let room = self.has_room();
+        let answer = if room { machine.take(Lane::Answer) } else { None };
+        if let Some(packet) = answer.or_else(|| machine.take(Lane::Notice)) {
+            self.accept(machine, packet, now);
+            return None;
         }
-        let mut waiting = 0;
-        for i in 0..OUTBOX {
-            let Some((core, notice)) = self.outbox[i] else { continue };
-            if waiting == 0 && machine.post(core, Lane::Notice, Packet::Notice(notice)).is_ok() {
-                self.outbox[i] = None;
-            } else {
-                waiting += 1;
-            }
+        if !room || self.jobs.iter().all(Option::is_some) {
+            return Some(true);
         }
-        self.outbox_waiting = waiting != 0;
-        waiting + NOTICES_PER_STEP <= OUTBOX
+        if let Some(packet) = self.held.take() {
+            self.accept(machine, packet, now);
+            return None;
+        }
+        // It is held back until the answers that were sent before it are taken: the reply to a call, and the news of a server's death, must find that call
+        // accepted.
+        self.held = machine.take(Lane::Request);
+        if self.held.is_some() { None } else { Some(false) }
     }
 
-    /// Whether a packet of this lane can be taken now.
-    pub fn takes(&self, lane: Lane) -> bool {
-        match lane {
-            Lane::Answer | Lane::Notice => true,
-            Lane::Request => self.jobs.iter().any(Option::is_none) && self.outbox.iter().flatten().count() + NOTICES_PER_STEP <= OUTBOX,
-        }
+    /// The kernel itself has used the time until `now`, for agents of other cores: nobody of this core pays for it.
+    pub fn absolve(&mut self, now: u64) {
+        self.counters.kernel_ns += now.saturating_sub(self.paid_ns);
+        self.paid_ns = now.max(self.paid_ns);
     }
 
-    /// Takes a packet from another core; [`takes`](Self::takes) said that it can.
-    pub fn accept(&mut self, machine: &mut M, packet: Packet<M>, now: u64) {
+    /// Takes a packet from another core.
+    fn accept(&mut self, machine: &mut M, packet: Packet, now: u64) {
         self.ring_messages += 1;
         match packet {
             Packet::Request { core, from, request } => {
@@ -156,32 +196,17 @@ impl<M: Machine> Core<M> {
                 self.outstanding[core as usize] -= 1;
                 self.answered(machine, to, status, &values, now);
             }
-            Packet::Notice(Notice::Raise { to, bits }) => {
-                if let Some(slot) = self.agents.find(to) {
-                    self.raise(slot, bits, now);
-                }
-            }
+            Packet::Notice(notice) => self.take_notice(machine, notice, now),
             // A core that has the key already keeps it: there is only one.
-            Packet::Notice(Notice::Key(key)) => drop(self.set_key(key)),
-            Packet::Notice(Notice::Credit { to, pool, pages, child }) => self.credit(to, pool, pages, child),
-            Packet::Notice(Notice::Arrived { parent }) => self.child_arrived(parent),
-            Packet::Move(page) => self.arrive(machine, page, now),
+            Packet::Key(key) => drop(self.set_key(key)),
+            Packet::Server(registration) => self.take_server(registration),
         }
     }
 
     fn answer(&mut self, machine: &mut M, core: u16, to: AgentId, status: Status, values: [u64; ANSWER_WORDS]) {
         let my_core = self.facts.core as u16;
         let sent = machine.post(core, Lane::Answer, Packet::Answer { core: my_core, to, status, values });
-        assert!(sent.is_ok(), "the ring of answers holds as many as there are requests under way");
-    }
-
-    /// Pages come back to a pool of an agent of this core.
-    pub(super) fn credit(&mut self, to: AgentId, pool: u8, pages: u64, child: bool) {
-        if let Some(agent) = self.agents.get_mut(to.slot()).filter(|agent| agent.id == to) {
-            agent.pools[pool as usize].give(pages);
-            agent.children -= child as u32;
-            agent.reap.parked = false;
-        }
+        assert!(sent, "the ring of answers holds as many as there are requests under way");
     }
 
     /// Serves a request. `Ok(false)`: a job was made of it.
@@ -194,7 +219,7 @@ impl<M: Machine> Core<M> {
         values: &mut [u64; ANSWER_WORDS],
         now: u64,
     ) -> Result<bool, Status> {
-        let find = |core: &Self, machine: &M, id: AgentId| match core.agents.find(id) {
+        let find = |core: &mut Self, machine: &mut M, id: AgentId| match core.find_arrived(machine, id, now) {
             Some(slot) => Ok(slot),
             // It moved while the request was on its way.
             None if core.elsewhere(machine, id).is_some() => Err(Status::Again),
@@ -217,6 +242,9 @@ impl<M: Machine> Core<M> {
             Request::Judge { message, from, verdict, pc } => self.judge(message, from, verdict, pc, now).map_err(Status::Failed)?,
             Request::Control { to, op, arguments } => {
                 let to = find(self, machine, to)?;
+                if op == AgentOp::Migrate && !self.can_send_agent(machine, arguments[0]) {
+                    return Err(Status::Again);
+                }
                 self.control(machine, to, op, arguments, now).map_err(Status::Failed)?;
             }
             Request::Supervise { to, supervisor } => {

@@ -7,9 +7,8 @@ use aios_abi::message::{Received, SendInfo};
 use aios_abi::record::{AgentRecord, Table};
 
 use super::super::token::KEY_SIZE;
-use crate::agent::{Agent, Outgoing};
+use crate::agent::Outgoing;
 use crate::cap::Slot;
-use crate::machine::Machine;
 use crate::sched::Params;
 use crate::space::Access;
 
@@ -173,7 +172,8 @@ pub enum Status {
 }
 
 /// What travels between cores.
-pub enum Packet<M: Machine> {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Packet {
     /// A request.
     Request {
         /// The core that wants the answer.
@@ -194,14 +194,34 @@ pub enum Packet<M: Machine> {
         /// What it brings.
         values: [u64; ANSWER_WORDS],
     },
-    /// Something that needs no answer.
+    /// Something for an agent that needs no answer.
     Notice(Notice),
-    /// An agent that moves here.
-    Move(M::Page<Agent<M>>),
+    /// The sealing key was delivered.
+    Key([u8; KEY_SIZE]),
+    /// A server was registered.
+    Server(Registration),
 }
 
-/// Something that needs no answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The server that takes PQC operations.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Registration {
+    /// The agent; the kernel's id if there is none.
+    pub server: AgentId,
+    /// Badge of the capability that it was registered with.
+    pub badge: u64,
+    /// Rights of that capability.
+    pub rights: u32,
+    /// Orders registrations: the highest counts.
+    pub stamp: u64,
+}
+
+impl Registration {
+    /// Nobody is registered.
+    pub const NONE: Self = Self { server: AgentId::KERNEL, badge: 0, rights: 0, stamp: 0 };
+}
+
+/// Something for an agent that needs no answer. It follows the agent wherever that moves.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Notice {
     /// Raise notification bits.
     Raise {
@@ -210,8 +230,6 @@ pub enum Notice {
         /// Which.
         bits: u64,
     },
-    /// The sealing key was delivered.
-    Key([u8; KEY_SIZE]),
     /// Give pages back to a pool.
     Credit {
         /// Whose pool.
@@ -226,8 +244,17 @@ pub enum Notice {
     /// A child of this agent came to live on another core.
     Arrived {
         /// The parent.
-        parent: AgentId,
+        to: AgentId,
     },
+}
+
+impl Notice {
+    /// Whom it is for.
+    pub const fn to(&self) -> AgentId {
+        match *self {
+            Self::Raise { to, .. } | Self::Credit { to, .. } | Self::Arrived { to } => to,
+        }
+    }
 }
 
 /// What an agent does when its answer comes.
