@@ -220,7 +220,8 @@ pub const CLASS_FAIR: u64 = 0;
 /// Scheduling class in `SchedSet`: earliest deadline first, with budget and period.
 pub const CLASS_EDF: u64 = 1;
 
-/// Bytes of a sealed token: version u32, kind u32, token id, agent, object, word, rights u32 with depth u32, expiry, node, MAC 32.
+/// Bytes of a sealed token, as little-endian words: version, kind and rights; agent; object; badge, bits or index; expiry; derivation node; revocations
+/// of that node; token id; four words of MAC. Only the kernel reads them.
 pub const TOKEN_SIZE: usize = 96;
 
 /// Index of the slot in which every agent finds the capability to itself.

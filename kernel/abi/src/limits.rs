@@ -16,9 +16,9 @@ pub const CORES: usize = 16;
 pub const SLOTS_PER_PAGE: usize = 64;
 /// Pages of a capability table: 4,096 slots.
 pub const SLOT_PAGES: usize = 64;
-/// Derivation nodes of one page.
+/// Places for derivation nodes in one page; the first of them lists the free ones.
 pub const NODES_PER_PAGE: usize = 64;
-/// Pages of derivation nodes that one agent can own: what it derived and minted, 4,096 at once.
+/// Pages of derivation nodes that one agent can own: what it derived and minted, 4,032 at once.
 pub const NODE_PAGES: usize = 64;
 /// Deepest derivation; a root has depth 0.
 pub const DERIVE_DEPTH: u8 = 16;

@@ -69,7 +69,8 @@ pub trait Machine: Memory + Sized {
 
     /// The derivation node with this index, if its page is there. Nodes are the one thing that all cores read.
     fn node(&self, index: u32) -> Option<&Node>;
-    /// Adds a page of fresh nodes; answers the page's number: its nodes are `number * NODES_PER_PAGE`….
+    /// Adds a page of fresh nodes, [opened](crate::cap::NodePage::open) where the last one of its number ended; answers the number: the page's
+    /// nodes are `number * NODES_PER_PAGE`…. A number whose generations are used up is not used again.
     fn add_nodes(&mut self) -> Option<u32>;
     /// Lets no core find the nodes of a page any more. One that has found them before may still look.
     fn hide_nodes(&mut self, number: u32);

@@ -6,7 +6,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use aios_abi::limits::NODES_PER_PAGE;
-use aios_core::cap::{Node, NodePage};
+use aios_core::cap::{GENERATIONS, NODES, Node, NodePage};
 use aios_core::machine::Object;
 use aios_handoff::layout::PAGE_SIZE;
 use spin::Mutex;
@@ -66,8 +66,8 @@ impl<T> DerefMut for Page<T> {
     }
 }
 
-/// The pages of derivation nodes by number, for all cores: the address of a page, or, of a free number, the next free number times two plus one.
-/// Number 0 is never used; 1 is the end of the list of free ones.
+/// The pages of derivation nodes by number, for all cores: the address of a page, or, of a free number, [`LINK`], the next free number, and the
+/// generation that the number's last page spent. Number 0 is never used, and ends the list of free ones.
 #[derive(Clone, Copy, Debug)]
 pub struct Nodes {
     pages: &'static [AtomicUsize],
@@ -77,6 +77,16 @@ pub struct Nodes {
 static FREE: Mutex<usize> = Mutex::new(0);
 
 const LINK: usize = 1;
+/// Bits of an entry below the generation that was spent.
+const SPENT_SHIFT: u32 = 18;
+
+const _: () = assert!(NODES / NODES_PER_PAGE < 1 << (SPENT_SHIFT - 1), "a number fits between the mark and the generation");
+const _: () = assert!(GENERATIONS.leading_zeros() >= SPENT_SHIFT, "a generation fits above the number");
+
+/// The entry of a free number.
+const fn free_entry(next: usize, spent: u64) -> usize {
+    (spent as usize) << SPENT_SHIFT | next << 1 | LINK
+}
 
 impl Nodes {
     /// No nodes.
@@ -86,7 +96,7 @@ impl Nodes {
     pub fn new(pages: &'static [AtomicUsize]) -> Self {
         for (number, place) in pages.iter().enumerate() {
             let next = if number + 1 < pages.len() { number + 1 } else { 0 };
-            place.store(next << 1 | LINK, Ordering::Relaxed);
+            place.store(free_entry(next, 0), Ordering::Relaxed);
         }
         *FREE.lock() = usize::from(pages.len() > 1);
         Self { pages }
@@ -114,7 +124,9 @@ impl Nodes {
         }
         let page = Page::<NodePage>::take()?;
         let place = self.pages.get(number)?;
-        *free = place.load(Ordering::Relaxed) >> 1;
+        let entry = place.load(Ordering::Relaxed);
+        *free = (entry % (1 << SPENT_SHIFT)) >> 1;
+        page.open((entry >> SPENT_SHIFT) as u64);
         place.store(page.0.as_ptr().expose_provenance(), Ordering::Release);
         Some(number as u32)
     }
@@ -131,10 +143,14 @@ impl Nodes {
         let Some(place) = self.pages.get(number as usize) else { return };
         let mut free = FREE.lock();
         let entry = place.load(Ordering::Relaxed) & !LINK;
-        place.store(*free << 1 | LINK, Ordering::Release);
-        *free = number as usize;
-        if let Some(page) = NonNull::new(core::ptr::with_exposed_provenance_mut::<NodePage>(entry)) {
-            Page(page, PhantomData).release();
+        let Some(page) = NonNull::new(core::ptr::with_exposed_provenance_mut::<NodePage>(entry)) else { return };
+        let page = Page(page, PhantomData);
+        let spent = page.spent();
+        place.store(free_entry(*free, spent), Ordering::Release);
+        // A number without generations left is lost: nothing could be told apart from what it named.
+        if spent < GENERATIONS {
+            *free = number as usize;
         }
+        page.release();
     }
 }

@@ -100,7 +100,7 @@ pub fn audit(world: &World) {
             for index in page * NODES_PER_PAGE as u32..(page + 1) * NODES_PER_PAGE as u32 {
                 let node = world.sim.node(index).expect("a node's page is there");
                 let (first, extent) = (node.payload.load(Ordering::Relaxed), node.extent.load(Ordering::Relaxed) & 0xffff_ffff);
-                if node.in_use() && node.parent().generation == 0 {
+                if node.in_use() && node.parent().is_none() {
                     let first = first & ((1 << 40) - 1);
                     (first..first + extent).for_each(|page| claim(page * PAGE, Use::Frame(index)));
                 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use aios_abi::AgentId;
 use aios_abi::limits::{AGENTS, CORES, NODES_PER_PAGE, PAGE_SIZE};
 use aios_core::agent::Agent;
-use aios_core::cap::{Node, NodePage};
+use aios_core::cap::{GENERATIONS, Node, NodePage};
 use aios_core::core::{Packet, RING};
 use aios_core::machine::{Lane, Machine, Memory, Object};
 
@@ -30,7 +30,14 @@ pub struct Sim {
     pub objects: u64,
     nodes: Vec<Option<Box<NodePage>>>,
     hidden: Vec<bool>,
-    stamps: u64,
+    /// Generations that the pages of nodes have spent, by number.
+    spent: Vec<u64>,
+    /// Generations that numbers never used before count as having spent.
+    pub spent_before: u64,
+    /// The last stamp that was given out.
+    pub stamps: u64,
+    /// Times that a derivation node was looked for.
+    pub lookups: Cell<u64>,
     generations: Vec<u32>,
     claimed: Vec<bool>,
     /// What the timer was set to.
@@ -199,6 +206,7 @@ impl Machine for Sim {
     }
 
     fn node(&self, index: u32) -> Option<&Node> {
+        self.lookups.set(self.lookups.get() + 1);
         let number = index as usize / NODES_PER_PAGE;
         let page = self.nodes.get(number)?.as_deref().filter(|_| !self.hidden[number])?;
         Some(&page.0[index as usize % NODES_PER_PAGE])
@@ -208,12 +216,16 @@ impl Machine for Sim {
         if !self.take(1) {
             return None;
         }
-        let number = self.nodes.iter().position(Option::is_none).unwrap_or(self.nodes.len());
+        let free = (0..self.nodes.len()).find(|&number| self.nodes[number].is_none() && self.spent[number] < GENERATIONS);
+        let number = free.unwrap_or(self.nodes.len());
         if number == self.nodes.len() {
             self.nodes.push(None);
             self.hidden.push(false);
+            self.spent.push(self.spent_before);
         }
-        self.nodes[number] = Some(Box::new(NodePage::EMPTY));
+        let page = Box::new(NodePage::EMPTY);
+        page.open(self.spent[number]);
+        self.nodes[number] = Some(page);
         Some(number as u32)
     }
 
@@ -223,7 +235,8 @@ impl Machine for Sim {
 
     fn remove_nodes(&mut self, number: u32) {
         assert!(std::mem::take(&mut self.hidden[number as usize]), "nodes are hidden before they are removed");
-        assert!(self.nodes[number as usize].take().is_some(), "nodes removed twice");
+        let page = self.nodes[number as usize].take().expect("nodes removed twice");
+        self.spent[number as usize] = page.spent();
         self.left += 1;
     }
 

@@ -97,7 +97,8 @@ pub fn slots(agent: Value<'_>, nodes: &Nodes<'_>, now_ns: u64) -> Result<Vec<Slo
 /// A slot that isn't empty.
 fn slot(place: Value<'_>) -> Result<Slot, Error> {
     let number = |name: &str| place.number_of(name);
-    let (code, node) = (number("kind")?, place.field("node")?);
+    let id = |name: &str| Ok::<_, Error>(NodeId::from_word(place.field(name)?.number_of("__0")?));
+    let code = number("kind")?;
     let kind = Kind::from_code(code as u8).ok_or_else(|| Error::Broken(format!("a slot names an object of kind {code}")))?;
     Ok(Slot {
         kind,
@@ -106,9 +107,8 @@ fn slot(place: Value<'_>) -> Result<Slot, Error> {
         object: number("object")?,
         word: number("word")?,
         expiry: number("expiry")?,
-        node: NodeId { index: node.number_of("index")? as u32, generation: node.number_of("generation")? as u32 },
-        root: number("root")? as u32,
-        root_generation: number("root_generation")? as u32,
+        node: id("node")?,
+        root: id("root")?,
         tree: number("tree")?,
     })
 }

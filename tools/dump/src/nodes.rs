@@ -10,7 +10,7 @@ use crate::{Error, Kernel};
 /// One node.
 #[derive(Clone, Copy, Debug)]
 pub struct Node {
-    generation: u32,
+    generation: u64,
     epoch: u32,
     parent_epoch: u32,
     tree: u64,
@@ -32,7 +32,7 @@ pub struct Nodes<'a> {
 /// In the directory, the mark of a number whose page isn't there.
 const LINK: u64 = 1;
 /// What the addresses in the directory lead to.
-const PAGE: &str = "aios_core::cap::NodePage";
+const PAGE: &str = "aios_core::cap::node::NodePage";
 
 impl<'a> Nodes<'a> {
     /// The nodes that a core sees.
@@ -56,7 +56,7 @@ impl<'a> Nodes<'a> {
         let number = |name: &str| node.number_of(name);
         let place = number("place")?;
         Ok(Some(Node {
-            generation: number("generation")? as u32,
+            generation: number("generation")?,
             epoch: number("epoch")? as u32,
             parent_epoch: number("parent_epoch")? as u32,
             tree: number("tree")?,
@@ -68,7 +68,7 @@ impl<'a> Nodes<'a> {
 
     /// The node that an id names, unless it is gone.
     pub fn live(&self, id: NodeId) -> Result<Option<Node>, Error> {
-        Ok(self.get(id.index)?.filter(|node| id.generation != 0 && node.generation == id.generation))
+        Ok(self.get(id.index())?.filter(|node| !id.is_none() && node.generation == id.generation()))
     }
 
     /// What a use of the capability would get: 0, or an error's code.
@@ -77,15 +77,15 @@ impl<'a> Nodes<'a> {
         if slot.expiry != 0 && now_ns >= slot.expiry {
             return Ok(u64::from(Refusal::Expired.code()));
         }
-        let Some(root) = self.get(slot.root)? else { return Ok(revoked) };
+        let Some(root) = self.get(slot.root.index())? else { return Ok(revoked) };
         if root.tree == slot.tree {
             return Ok(0);
         }
         let mut at = slot.node;
         for _ in 0..=DERIVE_DEPTH {
             let Some(node) = self.live(at)? else { return Ok(revoked) };
-            if node.parent.generation == 0 {
-                return Ok(if at.index == slot.root { 0 } else { revoked });
+            if node.parent.is_none() {
+                return Ok(if at.index() == slot.root.index() { 0 } else { revoked });
             }
             match self.live(node.parent)? {
                 Some(above) if above.epoch == node.parent_epoch => at = node.parent,

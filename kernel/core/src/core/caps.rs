@@ -5,7 +5,7 @@ use core::sync::atomic::{Ordering, fence};
 use aios_abi::Error;
 use aios_abi::call::{SLOT_SELF, Transfer};
 use aios_abi::id::{AgentId, SlotHandle};
-use aios_abi::limits::{NODES_PER_PAGE, SLOT_PAGES, SLOTS_PER_PAGE};
+use aios_abi::limits::{SLOT_PAGES, SLOTS_PER_PAGE};
 use aios_abi::rights::{Kind, Rights};
 
 use super::remote::{Asking, Notice, Place, Request};
@@ -50,19 +50,16 @@ impl<M: Machine> Core<M> {
         Some(slot)
     }
 
-    /// Finds a free derivation node of `owner`, who pays if that takes a page.
+    /// Finds a free place for a derivation node of `owner`, who pays if that takes a page.
     fn reserve_node(&mut self, machine: &mut M, owner: u16) -> Result<u32, Error> {
-        let per_page = NODES_PER_PAGE as u32;
         let agent = &self.agents[owner];
         let hint = agent.node_hint as usize;
         let pages = agent.node_pages;
         for page in (hint..pages.len()).chain(0..hint) {
             let Some(number) = pages[page].checked_sub(1) else { continue };
-            for index in number * per_page..(number + 1) * per_page {
-                if machine.node(index).is_some_and(|node| !node.in_use()) {
-                    self.agents[owner].node_hint = page as u16;
-                    return Ok(index);
-                }
+            if let Some(index) = cap::free_place(machine, number) {
+                self.agents[owner].node_hint = page as u16;
+                return Ok(index);
             }
         }
         let place = pages.iter().position(|&page| page == 0).ok_or(Error::LimitReached)?;
@@ -75,17 +72,22 @@ impl<M: Machine> Core<M> {
         agent.node_pages[place] = number + 1;
         agent.node_hint = place as u16;
         self.ledger.objects = self.ledger.objects.wrapping_add(1);
-        Ok(number * per_page)
+        cap::free_place(machine, number).ok_or(Error::NoMemory)
     }
 
     /// Makes a node of `owner` and hangs it into `slot`: below `parent`, or as a root. The slot's reference is counted.
-    pub(super) fn attach_node(&mut self, machine: &mut M, owner: u16, parent: Option<(NodeId, u32)>, slot: &mut Slot) -> Result<(), Error> {
+    pub(super) fn attach_node(
+        &mut self,
+        machine: &mut M,
+        owner: u16,
+        parent: Option<(NodeId, NodeId)>,
+        slot: &mut Slot,
+    ) -> Result<(), Error> {
         let index = self.reserve_node(machine, owner)?;
         let id = self.agents[owner].id;
         let (node, root, tree) = cap::make(machine, index, parent, id)?;
         cap::refer(machine, node);
         (slot.node, slot.root, slot.tree) = (node, root, tree);
-        slot.root_generation = machine.node(root).map_or(0, |node| node.id(root).generation);
         Ok(())
     }
 
@@ -98,7 +100,7 @@ impl<M: Machine> Core<M> {
     pub(super) fn release_from(&mut self, machine: &mut M, node: NodeId, now: u64) {
         let mut at = node;
         while let Some(unused) = cap::release(machine, at) {
-            if unused.parent.generation == 0 {
+            if unused.parent.is_none() {
                 // A root carries the frames that it stands for, if any.
                 self.free_frames(machine, unused.owner, unused.payload, now);
                 break;
@@ -135,7 +137,7 @@ impl<M: Machine> Core<M> {
 
     /// Counts a mapping made (or removed) through a slot at the root of its tree, unless that is gone: its number may be another's by now.
     pub(super) fn count_mapping(&self, machine: &M, slot: &Slot, made: bool) {
-        if let Some(root) = cap::live(machine, NodeId { index: slot.root, generation: slot.root_generation }) {
+        if let Some(root) = cap::live(machine, slot.root) {
             if made {
                 root.extent.fetch_add(MAPPING, Ordering::Relaxed);
                 // Who revokes stamps the tree and then looks for mappings; who maps counts and then looks at the stamp. One of them sees the other.
@@ -175,7 +177,7 @@ impl<M: Machine> Core<M> {
                 }
                 left -= 1;
                 let hit = self.agents[agent].slots.look(index).is_some_and(|slot| {
-                    slot.root == root
+                    slot.root.index() == root
                         && slot.word != 0
                         && matches!(slot.kind, Kind::Frame | Kind::Device)
                         && (whole_tree || !cap::is_valid(machine, slot.node, root))
@@ -349,10 +351,11 @@ impl<M: Machine> Core<M> {
     pub(super) fn cap_revoke(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
         let (_, slot) = self.any_capability(machine, me, self.arg(me, 9), Rights::REVOKE, now)?;
         let bits = self.arg(me, 0);
-        cap::revoke(machine, slot.node, slot.root);
+        let root = slot.root.index();
+        cap::revoke(machine, slot.node, root);
         self.agents[me].succeed();
-        if Self::is_mapped(machine, slot.root) {
-            self.agents[me].work = Some(Work::Unmap { root: slot.root, agent: 1, slot: 1, core: 0, bits });
+        if Self::is_mapped(machine, root) {
+            self.agents[me].work = Some(Work::Unmap { root, agent: 1, slot: 1, core: 0, bits });
         } else if bits != 0 {
             self.raise(me, bits, now);
         }

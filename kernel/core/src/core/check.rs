@@ -217,7 +217,7 @@ impl<M: Machine> Core<M> {
             }
             used += 1;
             if let Some(node) = cap::live(machine, place.node) {
-                equal("a slot knows its root", slot, node.root() as u64, place.root as u64)?;
+                equal("a slot knows its root", slot, node.root() as u64, place.root.index() as u64)?;
             }
         }
         equal("slots in use", slot, used, table.used as u64)?;
@@ -246,7 +246,7 @@ impl<M: Machine> Core<M> {
         for node in self.nodes_of(agent).filter_map(|index| machine.node(index)).filter(|node| node.in_use()) {
             let extent = node.extent.load(core::sync::atomic::Ordering::Relaxed) & 0xffff_ffff;
             let pool = node.payload.load(core::sync::atomic::Ordering::Relaxed) >> 48;
-            if node.parent().generation == 0 && extent != 0 {
+            if node.parent().is_none() && extent != 0 {
                 frames[pool as usize % POOLS] += extent;
             }
         }
@@ -376,6 +376,8 @@ impl<M: Machine> Core<M> {
                 let Some(node) = machine.node(index) else {
                     return Err(Violation { rule: "an agent's nodes are there", agent: slot, expected: 1, found: index as u64 });
                 };
+                let free = !node.in_use() && !node.is_spent() && index % NODES_PER_PAGE as u32 != 0;
+                equal("free places of nodes are listed, and no others", slot, free as u64, cap::is_listed(machine, index) as u64)?;
                 if !node.in_use() {
                     continue;
                 }
@@ -386,7 +388,7 @@ impl<M: Machine> Core<M> {
                     referring = referring.wrapping_add(mix(node.parent().word(), 0));
                     equal("a derivation is one deeper", slot, parent.depth() as u64 + 1, node.depth() as u64)?;
                     equal("a derivation stays in its tree", slot, parent.root() as u64, node.root() as u64)?;
-                } else if node.parent().generation == 0 {
+                } else if node.parent().is_none() {
                     equal("a root is its own root", slot, index as u64, node.root() as u64)?;
                 }
             }
@@ -406,7 +408,7 @@ impl<M: Machine> Core<M> {
         for holder in self.present() {
             let table = &self.agents[holder].slots;
             for slot in (0..table.end()).filter_map(|index| table.look(index)).filter(|slot| is_mapped(slot)) {
-                claimed = claimed.wrapping_add(mix(slot.root as u64, 1));
+                claimed = claimed.wrapping_add(mix(slot.root.index() as u64, 1));
                 self.check_mapping(machine, holder, slot)?;
                 if self.agents[holder].parent.is_kernel() {
                     continue;
@@ -417,7 +419,7 @@ impl<M: Machine> Core<M> {
             }
             let agent = &self.agents[holder];
             for node in self.nodes_of(agent).filter_map(|index| Some((index, machine.node(index)?))).filter(|(_, node)| node.in_use()) {
-                if node.1.parent().generation == 0 {
+                if node.1.parent().is_none() {
                     let mappings = node.1.extent.load(core::sync::atomic::Ordering::Relaxed) >> 32;
                     counted = counted.wrapping_add(mix(node.0 as u64, 1).wrapping_mul(mappings));
                 }
@@ -432,8 +434,8 @@ impl<M: Machine> Core<M> {
     }
 
     fn check_mapping(&self, machine: &M, holder: u16, slot: &Slot) -> Checked {
-        let pending = |agent: &Agent<M>| matches!(agent.work, Some(Work::Unmap { root, .. }) if root == slot.root);
-        let valid = cap::is_valid(machine, slot.node, slot.root) || self.present().any(|agent| pending(&self.agents[agent]));
+        let pending = |agent: &Agent<M>| matches!(agent.work, Some(Work::Unmap { root, .. }) if root == slot.root.index());
+        let valid = cap::is_valid(machine, slot.node, slot.root.index()) || self.present().any(|agent| pending(&self.agents[agent]));
         holds("a void capability maps nothing", holder, valid, slot.object)?;
         let (agent, address) = (holder, slot.word);
         let (first, pages) = slot.range();

@@ -213,7 +213,7 @@ impl<M: Machine> Core<M> {
     pub(super) fn unmap_own_void(&mut self, machine: &mut M, holder: u16) {
         for index in 0..self.agents[holder].slots.end() {
             let void = self.agents[holder].slots.look(index).is_some_and(|slot| {
-                matches!(slot.kind, Kind::Frame | Kind::Device) && slot.word != 0 && !cap::is_valid(machine, slot.node, slot.root)
+                matches!(slot.kind, Kind::Frame | Kind::Device) && slot.word != 0 && !cap::is_valid(machine, slot.node, slot.root.index())
             });
             if void {
                 self.unmap_slot(machine, holder, index);

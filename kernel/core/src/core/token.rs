@@ -7,13 +7,15 @@
 //! | 2     | object                                                                               |
 //! | 3     | badge, bits or index                                                                 |
 //! | 4     | expiry, ns                                                                           |
-//! | 5     | derivation node                                                                      |
-//! | 6     | root of its tree (low 32), revocations of that node so far (high 32)                 |
-//! | 7     | token id, unique for one boot                                                        |
+//! | 5     | derivation node: its place (low 22), and how often the place was used (42)           |
+//! | 6     | revocations of that node so far                                                      |
+//! | 7     | token id: the start of an HMAC-SHA-256 over `token id` and a number that is never used again, under the same key |
 //! | 8–11  | HMAC-SHA-256 (RFC 2104, FIPS 180-4) over words 0–7, under a key that never leaves the kernel |
 //!
 //! A token makes no capability by itself: admitting it derives one below the node that it names. It is void as soon as that is revoked, and as soon as
-//! what was derived from that is: a token counts as derived when it was made.
+//! what was derived from that is: a token counts as derived when it was made, and making one takes the right to derive.
+//!
+//! A token shows its reader nothing of what others do: places and revocations are counted for the one node, and ids have no order.
 
 use aios_abi::Error;
 use aios_abi::call::TOKEN_SIZE;
@@ -33,15 +35,35 @@ const WORDS: usize = TOKEN_SIZE / 8;
 const SEALED_WORDS: usize = 8;
 const VERSION: u64 = 1;
 
-fn seal(key: &[u8; KEY_SIZE], words: &[u64; WORDS]) -> Hmac<Sha256> {
+/// What the hash of a token's id starts with. With the number it is shorter than what is sealed: no id is the start of a seal.
+const ID_DOMAIN: &[u8; 8] = b"token id";
+
+fn keyed(key: &[u8; KEY_SIZE]) -> Hmac<Sha256> {
     // The standard pads a short key with zeros to the hash's block, 64 bytes.
     let mut block = [0; 64];
     block[..KEY_SIZE].copy_from_slice(key);
-    let mut mac = <Hmac<Sha256> as Mac>::new(&block.into());
+    <Hmac<Sha256> as Mac>::new(&block.into())
+}
+
+fn seal(key: &[u8; KEY_SIZE], words: &[u64; WORDS]) -> Hmac<Sha256> {
+    let mut mac = keyed(key);
     for word in &words[..SEALED_WORDS] {
         mac.update(&word.to_le_bytes());
     }
     mac
+}
+
+/// The little-endian word that bytes start with.
+fn first_word(bytes: &[u8]) -> u64 {
+    bytes.iter().take(8).rev().fold(0, |word, &byte| word << 8 | byte as u64)
+}
+
+/// A token's id: it tells nothing of the number behind it.
+fn token_id(key: &[u8; KEY_SIZE], number: u64) -> u64 {
+    let mut mac = keyed(key);
+    mac.update(ID_DOMAIN);
+    mac.update(&number.to_le_bytes());
+    first_word(&mac.finalize().into_bytes())
 }
 
 fn tag(words: &[u64; WORDS]) -> [u8; 32] {
@@ -74,7 +96,7 @@ impl<M: Machine> Core<M> {
     }
 
     pub(super) fn cap_export(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
-        let (_, source) = self.any_capability(machine, me, self.arg(me, 9), Rights::GRANT, now)?;
+        let (_, source) = self.any_capability(machine, me, self.arg(me, 9), Rights::GRANT.or(Rights::DERIVE), now)?;
         let slot = Self::narrow(&source, self.arg(me, 1), self.arg(me, 2), now)?;
         let key = self.key.ok_or(Error::NotSeeded)?;
         let epoch = cap::live(machine, slot.node).ok_or(Error::Revoked)?.epoch();
@@ -85,11 +107,11 @@ impl<M: Machine> Core<M> {
         words[3] = slot.word;
         words[4] = slot.expiry;
         words[5] = slot.node.word();
-        words[6] = slot.root as u64 | (epoch as u64) << 32;
-        words[7] = machine.stamp();
+        words[6] = epoch as u64;
+        words[7] = token_id(&key, machine.stamp());
         let tag = seal(&key, &words).finalize().into_bytes();
         for (word, chunk) in words[SEALED_WORDS..].iter_mut().zip(tag.chunks_exact(8)) {
-            *word = chunk.iter().rev().fold(0, |word, &byte| word << 8 | byte as u64);
+            *word = first_word(chunk);
         }
         self.write_words(machine, me, self.arg(me, 11), &words)?;
         Ok(Done::Return)
@@ -110,15 +132,17 @@ impl<M: Machine> Core<M> {
         if expiry != 0 && now >= expiry {
             return Err(Error::Expired);
         }
-        let (node, root) = (NodeId::from_word(words[5]), words[6] as u32);
-        let epoch = cap::live(machine, node).map(cap::Node::epoch);
-        if epoch != Some((words[6] >> 32) as u32) || !cap::is_valid(machine, node, root) {
+        let id = NodeId::from_word(words[5]);
+        let node = cap::live(machine, id).filter(|node| node.epoch() as u64 == words[6]).ok_or(Error::Revoked)?;
+        let root = node.root();
+        if !cap::is_valid(machine, id, root) {
             return Err(Error::Revoked);
         }
+        let root = machine.node(root).ok_or(Error::Revoked)?.id(root);
         let rights = Rights((words[0] >> 32) as u32);
         let mut slot = Slot { kind, rights, object: words[2], word: words[3], expiry, ..Slot::EMPTY };
         self.reserve_slots(machine, me, 1)?;
-        self.attach_node(machine, me, Some((node, root)), &mut slot)?;
+        self.attach_node(machine, me, Some((id, root)), &mut slot)?;
         let handle = self.place(me, slot);
         self.set_arg(me, 0, handle.0 as u64);
         Ok(Done::Return)

@@ -29,7 +29,7 @@ pub struct Held {
 /// Everything that anybody holds.
 pub fn list(world: &World) -> Vec<Held> {
     let mut all = Vec::new();
-    let valid = |slot: &Slot| cap::is_valid(&world.sim, slot.node, slot.root) && (slot.expiry == 0 || world.now < slot.expiry);
+    let valid = |slot: &Slot| cap::is_valid(&world.sim, slot.node, slot.root.index()) && (slot.expiry == 0 || world.now < slot.expiry);
     // What is being taken from an agent that ends or starts anew is nobody's.
     for agent in world.slots().map(|slot| &world.core.agents[slot]).filter(|agent| agent.reap.phase == 0) {
         for index in 0..agent.slots.end() {

@@ -423,7 +423,7 @@ impl Run {
         let (rights, expiry) = self.rights_and_expiry(agent, handle);
         let to = self.any_agent();
         let (to, buffer) = (self.ids[&to], self.buffers[&agent]);
-        let mut expected = self.faults(agent, handle, None, Rights::GRANT.0);
+        let mut expected = self.faults(agent, handle, None, Rights::GRANT.or(Rights::DERIVE).0);
         let mut made = None;
         if let Some(source) = self.model.tables.get(&(agent, handle)) {
             let (narrow, faults) = self.narrowed(source, rights, expiry);
@@ -527,7 +527,7 @@ impl Run {
                 let handle = SlotHandle::new(index, held.generation).0 as u64;
                 let Some(capability) = self.model.tables.get(&(slot, handle)) else { panic!("agent {slot} has {held:?} beyond the model") };
                 assert_eq!(described(held, capability.node), *capability, "agent {slot}, index {index}");
-                let valid = cap::is_valid(&self.world.sim, held.node, held.root);
+                let valid = cap::is_valid(&self.world.sim, held.node, held.root.index());
                 assert_eq!(valid, !self.model.is_void(capability.node), "agent {slot}, index {index}: {held:?}");
                 count += 1;
             }

@@ -47,7 +47,7 @@ fn agent(world: &World, slot: u16, actor: u16) -> [u64; PARTS.len()] {
     let slots: Vec<_> = (0..agent.slots.end())
         .filter_map(|index| Some((index, agent.slots.look(index).filter(|slot| slot.kind != Kind::Empty)?)))
         .map(|(index, slot)| {
-            let valid = cap::is_valid(&world.sim, slot.node, slot.root);
+            let valid = cap::is_valid(&world.sim, slot.node, slot.root.index());
             (index, slot.kind, slot.generation, slot.rights, slot.object, slot.word, slot.expiry, slot.node, valid)
         })
         .collect();

@@ -462,7 +462,7 @@ impl Soup {
         (3..table.end()).find_map(|index| {
             let slot = table.look(index)?;
             let kills = slot.kind == aios_abi::rights::Kind::Agent && slot.agent() == id && slot.rights.contains(Rights::KILL);
-            let valid = aios_core::cap::is_valid(&self.world.sim, slot.node, slot.root) && slot.expiry == 0;
+            let valid = aios_core::cap::is_valid(&self.world.sim, slot.node, slot.root.index()) && slot.expiry == 0;
             (kills && valid).then(|| aios_abi::SlotHandle::new(index, slot.generation).0 as u64)
         })
     }

@@ -1,0 +1,168 @@
+//! What has ended stays ended: ids of nodes, revocations, tokens, interrupt bindings, mappings, pools.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use aios_abi::call::{AgentOp, TOKEN_SIZE};
+use aios_abi::limits::{NODE_PAGES, NODES_PER_PAGE};
+use aios_abi::rights::Rights;
+use aios_abi::{AgentId, Call, Error, SlotHandle};
+use aios_core::cap::{GENERATIONS, Slot};
+use aios_core::machine::Machine;
+use aios_sim::World;
+
+const ALL: u64 = u32::MAX as u64;
+
+fn frame(world: &mut World, agent: u16) -> u64 {
+    let pool = world.own_slot(agent, 2);
+    world.call(agent, Call::FrameAlloc, &[(9, pool), (0, 1)]).expect("a frame")[0]
+}
+
+fn derive(world: &mut World, agent: u16, slot: u64) -> Result<u64, Error> {
+    world.call(agent, Call::CapDerive, &[(9, slot), (0, ALL), (1, 0), (2, 0), (3, 0)]).map(|x| x[0])
+}
+
+fn discard(world: &mut World, agent: u16, slot: u64) {
+    world.call(agent, Call::CapDrop, &[(9, slot)]).expect("dropped");
+}
+
+fn check(world: &mut World, agent: u16, slot: u64) -> Result<(), Error> {
+    world.call(agent, Call::CapCheck, &[(9, slot), (0, 0)]).map(drop)
+}
+
+fn slot(world: &World, agent: u16, handle: u64) -> Slot {
+    *world.core.agents[agent].slots.look(SlotHandle(handle as u32).index()).expect("it is there")
+}
+
+fn export(world: &mut World, from: u16, slot: u64, to: AgentId, rights: u64) -> Result<Vec<u8>, Error> {
+    let buffer = world.memory(from, &[0; TOKEN_SIZE]);
+    world.call(from, Call::CapExport, &[(9, slot), (0, to.0), (1, rights), (2, 0), (11, buffer)])?;
+    Ok(world.peek(from, buffer, TOKEN_SIZE))
+}
+
+fn admit(world: &mut World, agent: u16, token: &[u8]) -> Result<u64, Error> {
+    let buffer = world.memory(agent, token);
+    world.call(agent, Call::CapAdmit, &[(11, buffer)]).map(|x| x[0])
+}
+
+/// A machine that has been busy for so long that a count of 32 bits is where it was: a token of what is gone names nothing.
+#[test]
+fn a_token_does_not_come_back_with_the_counts() {
+    let mut world = World::new(2000);
+    let init = world.init;
+    world.core.set_key([7; 32]).expect("seeded");
+    let id = world.core.agents[init].id;
+    let frame = frame(&mut world, init);
+    let before = world.sim.stamps;
+    let first = derive(&mut world, init, frame).expect("derived");
+    let token = export(&mut world, init, first, id, Rights::READ.0 as u64).expect("exported");
+    discard(&mut world, init, first);
+    assert_eq!(admit(&mut world, init, &token), Err(Error::Revoked));
+    world.sim.stamps = before + (1 << 32);
+    derive(&mut world, init, frame).expect("derived");
+    assert_eq!(admit(&mut world, init, &token), Err(Error::Revoked));
+}
+
+/// Places whose generations are used up are not used again, nor are the numbers of pages of such places.
+#[test]
+fn no_id_names_two_nodes() {
+    let mut world = World::new(4000);
+    let init = world.init;
+    world.sim.spent_before = GENERATIONS - 6;
+    let (handle, agent) = world.spawn(init, 1000, 1);
+    let mut seen = BTreeSet::new();
+    let note = |world: &World, agent: AgentId, handle: u64, seen: &mut BTreeSet<u64>| {
+        let node = slot(world, agent.slot(), handle).node;
+        assert!(seen.insert(node.word()), "{node:?} was another's");
+        node.index() as usize / NODES_PER_PAGE
+    };
+    let source = frame(&mut world, agent.slot());
+    note(&world, agent, source, &mut seen);
+    let mut pages = BTreeSet::new();
+    for _ in 0..400 {
+        let made = derive(&mut world, agent.slot(), source).expect("derived");
+        pages.insert(note(&world, agent, made, &mut seen));
+        discard(&mut world, agent.slot(), made);
+    }
+    assert!(pages.len() >= 3, "each place serves three times: {pages:?}");
+    world.call(init, Call::AgentControl, &[(9, handle), (0, AgentOp::Kill as u64)]).expect("killed");
+    world.settle();
+    // The numbers of those pages are lost, but for the last.
+    let (_, other) = world.spawn(init, 1000, 1);
+    let source = frame(&mut world, other.slot());
+    for _ in 0..400 {
+        let made = derive(&mut world, other.slot(), source).expect("derived");
+        note(&world, other, made, &mut seen);
+        discard(&mut world, other.slot(), made);
+    }
+}
+
+/// Agents come and go, and with them the pages of their nodes: ids go on.
+#[test]
+fn ids_go_on_when_pages_of_nodes_come_back() {
+    let mut world = World::new(4000);
+    let init = world.init;
+    let mut seen = BTreeSet::new();
+    for _ in 0..5 {
+        let (handle, agent) = world.spawn(init, 300, 1);
+        for _ in 0..20 {
+            let made = frame(&mut world, agent.slot());
+            let node = slot(&world, agent.slot(), made).node;
+            assert!(seen.insert(node.word()), "{node:?} was another's");
+            discard(&mut world, agent.slot(), made);
+        }
+        world.call(init, Call::AgentControl, &[(9, handle), (0, AgentOp::Kill as u64)]).expect("killed");
+        world.settle();
+    }
+}
+
+/// The last revocation that can be counted is for ever, and nothing is derived after it that could not be revoked.
+#[test]
+fn a_used_up_epoch_undoes_no_revocation() {
+    let mut world = World::new(2000);
+    let init = world.init;
+    let frame = frame(&mut world, init);
+    let source = derive(&mut world, init, frame).expect("derived");
+    let early = derive(&mut world, init, source).expect("derived in the first epoch");
+    let node = slot(&world, init, source).node.index();
+    let revoke = |world: &mut World| world.call(init, Call::CapRevoke, &[(9, source), (0, 0)]).map(drop);
+    revoke(&mut world).expect("revoked");
+    world.sim.node(node).expect("there").epoch.store(u32::MAX - 1, Ordering::Relaxed);
+    let late = derive(&mut world, init, source).expect("derived in the last epoch but one");
+    for _ in 0..3 {
+        revoke(&mut world).expect("revoked");
+        assert_eq!(check(&mut world, init, early), Err(Error::Revoked));
+        assert_eq!(check(&mut world, init, late), Err(Error::Revoked));
+        assert_eq!(derive(&mut world, init, source), Err(Error::LimitReached));
+        assert_eq!(check(&mut world, init, source), Ok(()), "the node itself stays");
+    }
+}
+
+/// With all nodes in use, finding the one that was given back takes no search through all.
+#[test]
+fn a_free_place_is_found_without_a_search() {
+    let mut world = World::new(20_000);
+    world.checking = false;
+    let init = world.init;
+    let (_, agent) = world.spawn(init, 10_000, 1);
+    let slot = agent.slot();
+    let source = frame(&mut world, slot);
+    let mut held = Vec::new();
+    let end = loop {
+        match derive(&mut world, slot, source) {
+            Ok(made) => held.push(made),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(end, Error::LimitReached);
+    // Two places are the agent's own capabilities', one is the frame's.
+    assert_eq!(held.len(), NODE_PAGES * (NODES_PER_PAGE - 1) - 3);
+    for place in [0, held.len() / 2, held.len() - 1, 5] {
+        discard(&mut world, slot, held[place]);
+        let before = world.sim.lookups.get();
+        held[place] = derive(&mut world, slot, source).expect("there is one");
+        let lookups = world.sim.lookups.get() - before;
+        assert!(lookups <= NODE_PAGES as u64 + 20, "{lookups} look-ups");
+    }
+    world.check();
+}
