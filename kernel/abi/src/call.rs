@@ -116,7 +116,7 @@ calls! {
     /// Ends every capability derived from this one, at once and on every core; mappings made through them go before the completion. In: `x9` slot (needs `REVOKE`),
     /// `x0` bits to raise in the caller's notification word when the last mapping is gone (0: don't).
     CapRevoke = 52;
-    /// Writes a capability as a sealed token. In: `x9` slot (needs `GRANT`), `x0` id of the agent that may admit it, `x1` rights, `x2` expiry in ns,
+    /// Writes a capability as a sealed token. In: `x9` slot (needs `GRANT` and `DERIVE`), `x0` id of the agent that may admit it, `x1` rights, `x2` expiry in ns,
     /// `x11` buffer of [`TOKEN_SIZE`] bytes.
     CapExport = 53;
     /// Fills a slot from a token. In: `x11` token. Out: `x0` slot.

@@ -166,3 +166,46 @@ fn a_free_place_is_found_without_a_search() {
     }
     world.check();
 }
+
+/// Admitting a token derives: who may only pass copies on makes no tokens.
+#[test]
+fn a_token_takes_the_right_to_derive() {
+    let mut world = World::new(3000);
+    let init = world.init;
+    world.core.set_key([7; 32]).expect("seeded");
+    let (handle, holder) = world.spawn(init, 300, 1);
+    let (_, friend) = world.spawn(init, 300, 1);
+    let frame = frame(&mut world, init);
+    let mut give = |rights: Rights| {
+        let given = world.call(init, Call::CapGrant, &[(9, handle), (0, frame), (1, rights.0 as u64), (2, 0), (3, 0), (4, 0)]);
+        let given = given.expect("granted")[0];
+        export(&mut world, holder.slot(), given, friend, Rights::READ.0 as u64)
+    };
+    assert_eq!(give(Rights::READ.or(Rights::GRANT)), Err(Error::MissingRight));
+    assert_eq!(give(Rights::READ.or(Rights::DERIVE)), Err(Error::MissingRight));
+    let token = give(Rights::READ.or(Rights::GRANT).or(Rights::DERIVE)).expect("exported");
+    let admitted = admit(&mut world, friend.slot(), &token).expect("admitted");
+    assert_eq!(check(&mut world, friend.slot(), admitted), Ok(()));
+    world.call(init, Call::CapRevoke, &[(9, frame), (0, 0)]).expect("revoked");
+    assert_eq!(check(&mut world, friend.slot(), admitted), Err(Error::Revoked));
+}
+
+/// What a token shows depends on its own node only: not on what the rest of the machine did meanwhile.
+#[test]
+fn a_token_shows_nothing_of_others() {
+    let words = |others: u64| {
+        let mut world = World::new(3000);
+        let init = world.init;
+        world.core.set_key([7; 32]).expect("seeded");
+        let id = world.core.agents[init].id;
+        let frame = frame(&mut world, init);
+        world.sim.stamps += others;
+        let made = derive(&mut world, init, frame).expect("derived");
+        let token = export(&mut world, init, made, id, ALL).expect("exported");
+        token[..64].chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("eight"))).collect::<Vec<_>>()
+    };
+    let (quiet, busy) = (words(0), words(1000));
+    assert_eq!(quiet[..7], busy[..7]);
+    assert_ne!(quiet[7], busy[7], "ids differ");
+    assert!(quiet[7].abs_diff(busy[7]) > 1 << 32, "and show no order: {:#x}, {:#x}", quiet[7], busy[7]);
+}
