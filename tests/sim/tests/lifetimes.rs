@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
-use aios_abi::call::{AgentOp, TOKEN_SIZE};
+use aios_abi::call::{AgentOp, TOKEN_SIZE, init};
 use aios_abi::limits::{NODE_PAGES, NODES_PER_PAGE};
 use aios_abi::rights::Rights;
 use aios_abi::{AgentId, Call, Error, SlotHandle};
@@ -208,4 +208,114 @@ fn a_token_shows_nothing_of_others() {
     assert_eq!(quiet[..7], busy[..7]);
     assert_ne!(quiet[7], busy[7], "ids differ");
     assert!(quiet[7].abs_diff(busy[7]) > 1 << 32, "and show no order: {:#x}, {:#x}", quiet[7], busy[7]);
+}
+
+/// Init, a driver with capabilities for two lines that were derived one by one, and another that could have them too. All have notification bits 1.
+struct Lines {
+    world: World,
+    handles: [u64; 2],
+    agents: [AgentId; 2],
+    /// Init's, from which the drivers' are derived.
+    source: u64,
+}
+
+const LINE: u32 = 41;
+const OVER_LINES: u64 = Rights::BIND.0 as u64 | Rights::GRANT.0 as u64 | Rights::DERIVE.0 as u64 | Rights::REVOKE.0 as u64;
+
+impl Lines {
+    fn new() -> Self {
+        let mut world = World::new(4000);
+        let init = world.init;
+        let lines = world.own_slot(init, init::SLOT_IRQS);
+        let source =
+            world.call(init, Call::CapDerive, &[(9, lines), (0, OVER_LINES), (1, 0), (2, LINE as u64), (3, 1)]).expect("derived")[0];
+        let made = [0; 2].map(|_| world.spawn(init, 300, 1));
+        Self { world, handles: made.map(|made| made.0), agents: made.map(|made| made.1), source }
+    }
+
+    /// Derives a capability for a driver.
+    fn give(&mut self, to: usize, expiry: u64) -> u64 {
+        let args = [(9, self.handles[to]), (0, self.source), (1, OVER_LINES), (2, expiry), (3, 2), (4, 0)];
+        self.world.call(self.world.init, Call::CapGrant, &args).expect("granted")[0]
+    }
+
+    fn bind(&mut self, who: usize, slot: u64) -> Result<(), Error> {
+        self.world.call(self.agents[who].slot(), Call::IrqBind, &[(9, slot), (0, 0), (1, 1)]).map(drop)
+    }
+
+    fn is_on(&self) -> bool {
+        self.world.sim.lines.get(&LINE).is_some_and(|&on| on)
+    }
+
+    /// The line fires; whether the driver hears of it.
+    fn fire(&mut self, who: usize) -> bool {
+        self.world.core.interrupt(&mut self.world.sim, LINE, self.world.now);
+        self.world.settle();
+        let bits = &mut self.world.core.agents[self.agents[who].slot()].notifications;
+        std::mem::take(bits) != 0
+    }
+}
+
+/// A capability that leaves its place takes its interrupt lines along at once.
+#[test]
+fn a_line_goes_off_with_the_capability_that_it_was_bound_through() {
+    for moved in [false, true] {
+        let mut lines = Lines::new();
+        let (first, second) = (lines.give(0, 0), lines.give(0, 0));
+        lines.bind(0, first).expect("bound");
+        assert!(lines.is_on());
+        let driver = lines.agents[0].slot();
+        discard(&mut lines.world, driver, second);
+        assert!(lines.is_on() && lines.fire(0), "another capability for the line is nothing to it");
+        lines.world.call(driver, Call::IrqAck, &[(9, first), (0, 0)]).expect("acknowledged");
+        if moved {
+            let init = lines.world.init;
+            let reach = [(9, lines.handles[0]), (0, lines.handles[1]), (1, Rights::CONTROL.0 as u64), (2, 0), (3, 0), (4, 0)];
+            let reach = lines.world.call(init, Call::CapGrant, &reach).expect("granted")[0];
+            let args = [(9, reach), (0, first), (1, OVER_LINES), (2, 0), (3, 1), (4, 0)];
+            lines.world.call(driver, Call::CapGrant, &args).expect("moved");
+        } else {
+            discard(&mut lines.world, driver, first);
+        }
+        assert!(!lines.is_on());
+        assert!(!lines.fire(0));
+        let other = lines.give(1, 0);
+        lines.bind(1, other).expect("the line is free");
+        assert!(lines.fire(1) && !lines.fire(0));
+    }
+}
+
+/// A capability that is revoked or expires rings no more, even if the line was enabled before.
+#[test]
+fn a_line_ends_with_the_validity_of_its_capability() {
+    for expires in [false, true] {
+        for next in ["fires", "acknowledged", "bound"] {
+            let mut lines = Lines::new();
+            let end = if expires { lines.world.now + 10_000_000 } else { 0 };
+            let first = lines.give(0, end);
+            lines.bind(0, first).expect("bound");
+            assert!(lines.fire(0));
+            let driver = lines.agents[0].slot();
+            lines.world.call(driver, Call::IrqAck, &[(9, first), (0, 0)]).expect("acknowledged");
+            let init = lines.world.init;
+            match expires {
+                true => lines.world.now = end,
+                false => lines.world.call(init, Call::CapRevoke, &[(9, lines.source), (0, 0)]).map(drop).expect("revoked"),
+            }
+            match next {
+                "fires" => assert!(!lines.fire(0)),
+                // Another capability for the same line does not help.
+                "acknowledged" => {
+                    let second = lines.give(0, 0);
+                    assert_eq!(lines.world.call(driver, Call::IrqAck, &[(9, second), (0, 0)]).map(drop), Err(Error::WrongState));
+                }
+                _ => {
+                    let other = lines.give(1, 0);
+                    lines.bind(1, other).expect("the line is free");
+                    assert!(lines.fire(1) && !lines.fire(0));
+                }
+            }
+            assert!(!lines.is_on());
+        }
+    }
 }

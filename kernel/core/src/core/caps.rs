@@ -39,8 +39,7 @@ impl<M: Machine> Core<M> {
         let mut slot = *self.agents[agent].slots.get(handle).ok()?;
         slot.validate(machine, now).ok()?;
         if take {
-            self.unmap_slot(machine, agent, handle.index());
-            self.agents[agent].slots.clear(handle.index());
+            self.vacate_slot(machine, agent, handle.index());
         } else {
             cap::refer(machine, slot.node);
         }
@@ -124,15 +123,21 @@ impl<M: Machine> Core<M> {
         self.tell(machine, Notice::Credit { to: owner, pool: (first >> 48) as u8, pages, child: false }, now);
     }
 
-    /// Empties a slot: its mapping goes, and its reference.
+    /// Empties a slot: its mapping goes, the lines bound through it go off, and its reference goes.
     pub(super) fn drop_slot(&mut self, machine: &mut M, agent: u16, index: u16, now: u64) {
         let Some(&slot) = self.agents[agent].slots.look(index) else { return };
         if slot.kind == Kind::Empty {
             return;
         }
-        self.unmap_slot(machine, agent, index);
-        self.agents[agent].slots.clear(index);
+        self.vacate_slot(machine, agent, index);
         self.release_node(machine, &slot, now);
+    }
+
+    /// Empties a slot, and ends what its holder does through it. The reference on its node is the caller's.
+    fn vacate_slot(&mut self, machine: &mut M, holder: u16, index: u16) {
+        self.unmap_slot(machine, holder, index);
+        self.unbind_slot(machine, holder, index);
+        self.agents[holder].slots.clear(index);
     }
 
     /// Counts a mapping made (or removed) through a slot at the root of its tree, unless that is gone: its number may be another's by now.
@@ -410,45 +415,5 @@ impl<M: Machine> Core<M> {
         let place = known.or_else(free).ok_or(Error::LimitReached)?;
         self.agents[target].watchers[place] = (watcher, bits);
         Ok(())
-    }
-
-    pub(super) fn irq_bind(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
-        let line = self.irq_line(machine, me, now)?;
-        let bits = self.arg(me, 1);
-        if bits == 0 {
-            return Err(Error::BadArgument);
-        }
-        let my_id = self.agents[me].id;
-        let binding = &mut self.bindings[line as usize];
-        if !binding.agent.is_kernel() && binding.agent != my_id {
-            return Err(Error::Busy);
-        }
-        (binding.agent, binding.bits, binding.masked) = (my_id, bits, false);
-        machine.line(line, true);
-        Ok(Done::Return)
-    }
-
-    pub(super) fn irq_ack(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
-        let line = self.irq_line(machine, me, now)?;
-        let my_id = self.agents[me].id;
-        let binding = &mut self.bindings[line as usize];
-        if binding.agent != my_id {
-            return Err(Error::WrongState);
-        }
-        if core::mem::take(&mut binding.masked) {
-            machine.line(line, true);
-        }
-        Ok(Done::Return)
-    }
-
-    fn irq_line(&mut self, machine: &M, me: u16, now: u64) -> Result<u32, Error> {
-        let slot = self.capability(machine, me, self.arg(me, 9), Kind::Irq, Rights::BIND, now)?;
-        let (first, count) = slot.range();
-        let line = self.arg(me, 0);
-        if line >= count {
-            return Err(Error::BadArgument);
-        }
-        let line = first + line;
-        if line as usize >= self.bindings.len() { Err(Error::BadArgument) } else { Ok(line as u32) }
     }
 }

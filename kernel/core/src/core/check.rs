@@ -462,7 +462,14 @@ impl<M: Machine> Core<M> {
         let promised = self.present().map(|slot| &self.agents[slot]).filter(|agent| agent.parent.is_kernel());
         equal("the root pool paid for the first agent", 0, promised.map(|agent| agent.pools[0].quota).sum(), self.root.used)?;
         let here = |id: AgentId| id.is_kernel() || self.agents.find(id).is_some();
-        holds("bound lines belong to somebody", 0, self.bindings.iter().all(|binding| here(binding.agent)), 0)?;
+        for (line, binding) in (0..).zip(&self.bindings).filter(|(_, binding)| !binding.agent.is_kernel()) {
+            let slot = self.agents.find(binding.agent).and_then(|agent| self.agents[agent].slots.look(binding.slot.index()));
+            let covers = |slot: &Slot| {
+                let (first, count) = slot.range();
+                slot.kind == Kind::Irq && slot.generation == binding.slot.generation() && (first..first + count).contains(&line)
+            };
+            holds("a bound line has its capability", 0, slot.is_some_and(covers), line)?;
+        }
         holds("a registered server is there", 0, here(self.pqc_server.server), self.pqc_server.server.0)
     }
 }

@@ -16,6 +16,7 @@ mod check;
 mod fault;
 mod inspect;
 mod ipc;
+mod irq;
 mod mail;
 mod memory;
 mod pqc;
@@ -34,6 +35,7 @@ use aios_abi::{Call, Error};
 pub use boot::{InitImage, InitSegment};
 pub use check::Violation;
 pub use fault::Exception;
+pub use irq::Binding;
 pub use remote::{ANSWER_WORDS, Asking, Cargo, Notice, OUTSTANDING, Packet, Parcel, RING, Registration, Request, Status};
 pub use table::Agents;
 pub use token::KEY_SIZE;
@@ -80,19 +82,6 @@ pub enum Next {
     Interrupted,
     /// The first agent is gone; there is nothing left to do.
     Halt,
-}
-
-/// Who gets an interrupt line.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Binding {
-    /// The agent; the kernel's id if the line is free.
-    pub agent: AgentId,
-    /// Bits to raise.
-    pub bits: u64,
-    /// Times it fired.
-    pub count: u64,
-    /// It waits for `IrqAck`.
-    pub masked: bool,
 }
 
 /// Counters for people.
@@ -216,7 +205,7 @@ impl<M: Machine> Core<M> {
         messages: 0,
         dying: 0,
         alive: 0,
-        bindings: [const { Binding { agent: AgentId::KERNEL, bits: 0, count: 0, masked: false } }; IRQS],
+        bindings: [const { Binding::FREE }; IRQS],
         pqc_server: Registration::NONE,
         ledger: Ledger { objects: 0, tables: 0, frames: 0, memory: 0 },
         root: Pool::NONE,
@@ -300,19 +289,6 @@ impl<M: Machine> Core<M> {
             Call::PowerControl => self.power_control(machine, me, now),
             Call::SeedSet => self.seed_set(machine, me, now),
             Call::ConsoleWrite => self.console_write(machine, me, now),
-        }
-    }
-
-    /// An interrupt line fired. The line stays disabled until its agent acknowledges it.
-    pub fn interrupt(&mut self, machine: &mut M, line: u32, now: u64) {
-        self.counters.interrupts += 1;
-        let Some(binding) = self.bindings.get_mut(line as usize) else { return };
-        machine.line(line, false);
-        binding.masked = true;
-        binding.count += 1;
-        let (agent, bits) = (binding.agent, binding.bits);
-        if let Some(target) = self.agents.find(agent) {
-            self.raise(target, bits, now);
         }
     }
 

@@ -350,16 +350,6 @@ impl<M: Machine> Core<M> {
         }
     }
 
-    /// The lines that were bound to an agent are free, and off.
-    fn unbind(&mut self, machine: &mut M, id: AgentId) {
-        for (line, binding) in (0..).zip(&mut self.bindings) {
-            if binding.agent == id {
-                binding.agent = AgentId::KERNEL;
-                machine.line(line, false);
-            }
-        }
-    }
-
     /// The agent is new again: it keeps id, pool, mailbox, name and supervisor.
     fn reborn(&mut self, machine: &mut M, slot: u16, now: u64) {
         self.unlist(slot);
