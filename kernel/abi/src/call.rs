@@ -90,6 +90,7 @@ calls! {
     /// Maps a frame or device, at most 128 pages. In: `x9` frame or device slot, `x0` agent slot (0: the caller; else needs `CONTROL`), `x1` page-aligned
     /// address, `x2` access as [`Rights`](crate::rights::Rights) `READ`/`WRITE`/`EXECUTE`. The caller maps a capability once; another agent gets, with
     /// each mapping, a copy in its own table that allows nothing but this access. Device memory is never RAM.
+    /// A mapping ends with the capability's expiry; an agent has at most [`TIMED_MAPPINGS`](crate::limits::TIMED_MAPPINGS) that end so.
     PageMap = 33;
     /// Removes the mapping of a frame or device capability. In: `x9` slot.
     PageUnmap = 34;

@@ -30,6 +30,8 @@ pub const AGENT_MEMORY: u64 = 1 << 30;
 pub const REGIONS: usize = 32;
 /// Pages of one frame capability made by `FrameAlloc`.
 pub const FRAME_PAGES: u64 = 32;
+/// Mappings that one agent may have through capabilities that expire.
+pub const TIMED_MAPPINGS: usize = 32;
 /// Agents that may watch one agent.
 pub const WATCHERS: usize = 8;
 /// PQC operations that one agent may have open.

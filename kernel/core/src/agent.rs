@@ -5,7 +5,7 @@
 
 use aios_abi::call::SLOT_ANY;
 use aios_abi::id::{AgentId, MessageId, SlotHandle};
-use aios_abi::limits::{NODE_PAGES, PQC_OPERATIONS, SLOT_PAGES, SLOTS_PER_PAGE, WATCHERS};
+use aios_abi::limits::{NODE_PAGES, PQC_OPERATIONS, SLOT_PAGES, SLOTS_PER_PAGE, TIMED_MAPPINGS, WATCHERS};
 use aios_abi::message::Received;
 use aios_abi::rights::Kind;
 use aios_abi::{Error, record};
@@ -459,6 +459,8 @@ pub struct Agent<M: Machine> {
     pub info: u64,
     /// Counters for people.
     pub counters: Counters,
+    /// Capabilities that expire and are mapped, by index; 0 is none.
+    pub timed: [u16; TIMED_MAPPINGS],
     /// Next agent whose remains are to be cleared away.
     pub reap: Reap,
 }
@@ -530,6 +532,7 @@ impl<M: Machine> Object for Agent<M> {
         name: [0; 2],
         info: 0,
         counters: Counters { received: 0, sent: 0, faults: 0 },
+        timed: [0; TIMED_MAPPINGS],
         reap: Reap {
             next: 0,
             phase: 0,

@@ -108,6 +108,11 @@ impl Slot {
         matches!(self.kind, Kind::Frame | Kind::Device | Kind::Irq)
     }
 
+    /// Whether it is a frame or device capability that its holder has mapped.
+    pub const fn is_mapped(&self) -> bool {
+        matches!(self.kind, Kind::Frame | Kind::Device) && self.word != 0
+    }
+
     /// Proves that the capability is valid at `now`; remembers the proof.
     #[inline]
     pub fn validate<M: Machine>(&mut self, machine: &M, now: u64) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! What happens when: up to three timers an agent, in one queue a core.
+//! What happens when: up to four timers an agent, in one queue a core.
 //!
 //! Times are exact nanoseconds; a timer never expires early, and those that are due come in order of time, then in the order in which they were set.
 
@@ -10,7 +10,7 @@ use aios_abi::limits::AGENTS;
 use crate::sched::queue::{CalendarQueue, Entries, Link};
 
 /// Timers that an agent has.
-pub const KINDS: usize = 3;
+pub const KINDS: usize = 4;
 /// The finest buckets are 33 µs wide; those of the coarsest ring, which reaches 68 s ahead, 134 ms.
 const SHIFT: u32 = 15;
 

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use aios_abi::call::{AgentOp, TOKEN_SIZE, init};
-use aios_abi::limits::{NODE_PAGES, NODES_PER_PAGE};
+use aios_abi::limits::{NODE_PAGES, NODES_PER_PAGE, TIMED_MAPPINGS};
 use aios_abi::rights::Rights;
 use aios_abi::{AgentId, Call, Error, SlotHandle};
 use aios_core::cap::{GENERATIONS, Slot};
 use aios_core::machine::Machine;
-use aios_sim::World;
+use aios_sim::{Cluster, World};
 
 const ALL: u64 = u32::MAX as u64;
 
@@ -317,5 +317,107 @@ fn a_line_ends_with_the_validity_of_its_capability() {
             }
             assert!(!lines.is_on());
         }
+    }
+}
+
+const ADDRESS: u64 = 0x100_0000;
+const PAGE: u64 = 4096;
+
+fn is_mapped(world: &World, agent: u16, address: u64) -> bool {
+    world.core.agents[agent].space.translate(&world.sim, address).is_some()
+}
+
+fn map(world: &mut World, agent: u16, slot: u64, into: u64, address: u64) -> Result<(), Error> {
+    world.call(agent, Call::PageMap, &[(9, slot), (0, into), (1, address), (2, 3)]).map(drop)
+}
+
+fn until(world: &mut World, agent: u16, slot: u64, expiry: u64) -> u64 {
+    world.call(agent, Call::CapDerive, &[(9, slot), (0, ALL), (1, expiry), (2, 0), (3, 0)]).expect("derived")[0]
+}
+
+/// What is mapped through capabilities that expire goes when they do, each at its time, with interrupts in between; nothing else does.
+#[test]
+fn mappings_end_with_the_time_of_their_capability() {
+    for interrupts in 0..3 {
+        let mut world = World::new(4000);
+        let init = world.init;
+        let (handle, agent) = world.spawn(init, 300, 1);
+        let frame = frame(&mut world, init);
+        let end = world.now + 50_000_000;
+        let at = |i: u64| ADDRESS + i * PAGE;
+        for i in 0..6 {
+            let made = until(&mut world, init, frame, end + i / 3 * 10_000_000);
+            map(&mut world, init, made, 0, at(i)).expect("mapped");
+            map(&mut world, init, made, handle, at(i)).expect("mapped into the other");
+        }
+        map(&mut world, init, frame, 0, at(9)).expect("mapped");
+        // The one who has them waits for something else all the time.
+        world.begin(agent.slot(), Call::IpcRecv, &[(10, 0), (12, u64::MAX)]);
+        world.sim.interrupt_every = interrupts;
+        world.pass(end - world.now - 1);
+        assert!((0..6).all(|i| is_mapped(&world, init, at(i)) && is_mapped(&world, agent.slot(), at(i))));
+        world.pass(1);
+        assert!((0..3).all(|i| !is_mapped(&world, init, at(i)) && !is_mapped(&world, agent.slot(), at(i))));
+        assert!((3..6).all(|i| is_mapped(&world, init, at(i)) && is_mapped(&world, agent.slot(), at(i))));
+        world.pass(10_000_000);
+        assert!((0..6).all(|i| !is_mapped(&world, init, at(i)) && !is_mapped(&world, agent.slot(), at(i))));
+        assert!(is_mapped(&world, init, at(9)), "this one has no end");
+        world.sim.interrupt_every = 0;
+        world.check();
+    }
+}
+
+/// An agent has so many mappings with an end as its list has places; each that goes leaves room for another.
+#[test]
+fn mappings_that_end_are_few() {
+    let mut world = World::new(4000);
+    let init = world.init;
+    let frame = frame(&mut world, init);
+    let end = world.now + 1_000_000_000;
+    let made: Vec<u64> = (0..=TIMED_MAPPINGS as u64).map(|i| until(&mut world, init, frame, end + i)).collect();
+    let at = |i: usize| ADDRESS + i as u64 * PAGE;
+    for (i, &slot) in made[..TIMED_MAPPINGS].iter().enumerate() {
+        map(&mut world, init, slot, 0, at(i)).expect("mapped");
+    }
+    assert_eq!(map(&mut world, init, made[TIMED_MAPPINGS], 0, at(TIMED_MAPPINGS)), Err(Error::LimitReached));
+    world.call(init, Call::PageUnmap, &[(9, made[3])]).expect("unmapped");
+    map(&mut world, init, made[TIMED_MAPPINGS], 0, at(TIMED_MAPPINGS)).expect("there is room");
+    discard(&mut world, init, made[0]);
+    map(&mut world, init, made[3], 0, at(3)).expect("there is room");
+    world.pass(2_000_000_000);
+    assert!((0..=TIMED_MAPPINGS).all(|i| !is_mapped(&world, init, at(i))));
+}
+
+/// The holder lives on another core than the owner, and moves on before the time is over, or while it is.
+#[test]
+fn mappings_end_on_whatever_core_their_holder_is() {
+    for late in [false, true] {
+        let mut cluster = Cluster::new(3, 4000);
+        let init = cluster.init;
+        let (_, owner) = cluster.spawn_on(init, 200, 1, 1);
+        let (holder_handle, holder) = cluster.spawn_on(init, 200, 1, 2);
+        let reach = cluster.capability_of(init, owner);
+        let args = [(9, reach), (0, holder_handle), (1, Rights::CONTROL.0 as u64), (2, 0), (3, 0), (4, 0)];
+        let reach = cluster.call(init, Call::CapGrant, &args).expect("granted")[0];
+        let pool = cluster.own_slot(owner.slot(), 2);
+        let frame = cluster.call(owner.slot(), Call::FrameAlloc, &[(9, pool), (0, 1)]).expect("a frame")[0];
+        let end = cluster.now + 1_000_000_000;
+        let made = cluster.call(owner.slot(), Call::CapDerive, &[(9, frame), (0, ALL), (1, end), (2, 0), (3, 0)]).expect("derived")[0];
+        cluster.call(owner.slot(), Call::PageMap, &[(9, made), (0, reach), (1, ADDRESS), (2, 3)]).expect("mapped");
+        let mapped = |cluster: &Cluster| {
+            let agent = cluster.agent(holder.slot()).expect("there");
+            agent.space.translate(&cluster.sim, ADDRESS).is_some()
+        };
+        assert!(mapped(&cluster));
+        if late {
+            // Its core hears of the time only after it has left.
+            cluster.now = end;
+        }
+        cluster.migrate(init, holder_handle, 0).expect("it moves");
+        assert!(mapped(&cluster) || late);
+        let rest = (end + 1_000_000).saturating_sub(cluster.now);
+        cluster.pass(rest);
+        assert!(!mapped(&cluster));
+        cluster.call(owner.slot(), Call::CapDrop, &[(9, made)]).expect("dropped");
     }
 }

@@ -17,6 +17,7 @@ use crate::cap::{self, Slot};
 use crate::machine::Machine;
 use crate::pool::Ledger;
 use crate::space::{Access, Owner};
+use crate::timers::KINDS;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 const ENTRIES: u64 = 512;
@@ -173,7 +174,8 @@ impl<M: Machine> Core<M> {
         } else {
             equal("deadline of operations", slot, deadline, agent.timers.at(TIMER_PQC).unwrap_or(u64::MAX))?;
         }
-        for kind in [TIMER_WAIT, TIMER_USER, TIMER_PQC] {
+        holds("mappings with an end are awaited", slot, self.expiry_is_kept(slot), 0)?;
+        for kind in 0..KINDS as u8 {
             let at = agent.timers.at(kind).unwrap_or(u64::MAX);
             holds("the next timer comes first", slot, self.timers.next() <= at, at)?;
         }
@@ -407,7 +409,7 @@ impl<M: Machine> Core<M> {
         let (mut claims, mut places) = (0u64, 0u64);
         for holder in self.present() {
             let table = &self.agents[holder].slots;
-            for slot in (0..table.end()).filter_map(|index| table.look(index)).filter(|slot| is_mapped(slot)) {
+            for slot in (0..table.end()).filter_map(|index| table.look(index)).filter(|slot| slot.is_mapped()) {
                 claimed = claimed.wrapping_add(mix(slot.root.index() as u64, 1));
                 self.check_mapping(machine, holder, slot)?;
                 if self.agents[holder].parent.is_kernel() {
@@ -472,9 +474,4 @@ impl<M: Machine> Core<M> {
         }
         holds("a registered server is there", 0, here(self.pqc_server.server), self.pqc_server.server.0)
     }
-}
-
-/// Whether a slot is a frame or device capability that its holder has mapped.
-fn is_mapped(slot: &Slot) -> bool {
-    matches!(slot.kind, Kind::Frame | Kind::Device) && slot.word != 0
 }

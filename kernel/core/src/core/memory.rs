@@ -189,6 +189,7 @@ impl<M: Machine> Core<M> {
         if let Ok(slot) = self.agents[me].slots.get(handle) {
             slot.word = address;
         }
+        self.note_timed(me, handle.index());
         Ok(Done::Return)
     }
 
@@ -199,11 +200,14 @@ impl<M: Machine> Core<M> {
         }
         self.reserve_slots(machine, target, 1)?;
         self.map_valid(machine, target, slot, access, now)?;
-        Ok(self.place(target, slot))
+        let handle = self.place(target, slot);
+        self.note_timed(target, handle.index());
+        Ok(handle)
     }
 
     /// Maps through a capability that is valid after the mapping was counted: it may have come from another core, and another core may revoke it now.
     fn map_valid(&mut self, machine: &mut M, target: u16, mut slot: Slot, access: Access, now: u64) -> Result<(), Error> {
+        self.check_timed(target, &slot)?;
         self.count_mapping(machine, &slot, true);
         let mapped = slot.validate(machine, now).and_then(|()| self.map_pages(machine, target, &slot, access));
         mapped.inspect_err(|_| self.count_mapping(machine, &slot, false))
@@ -248,13 +252,16 @@ impl<M: Machine> Core<M> {
     /// Removes the mapping that its holder made through a slot, if there is one.
     pub(super) fn unmap_slot(&mut self, machine: &mut M, holder: u16, index: u16) {
         let Some(&slot) = self.agents[holder].slots.look(index) else { return };
-        if !matches!(slot.kind, Kind::Frame | Kind::Device) || slot.word == 0 {
+        if !slot.is_mapped() {
             return;
         }
         self.unmap_pages(machine, holder, slot.word, slot.range().1);
         self.count_mapping(machine, &slot, false);
         if let Some(slot) = self.agents[holder].slots.at(index) {
             slot.word = 0;
+        }
+        if slot.expiry != 0 {
+            self.forget_timed(holder, index);
         }
     }
 

@@ -13,6 +13,7 @@ mod agents;
 mod boot;
 mod caps;
 mod check;
+mod expiry;
 mod fault;
 mod inspect;
 mod ipc;
@@ -40,6 +41,7 @@ pub use remote::{ANSWER_WORDS, Asking, Cargo, Notice, OUTSTANDING, Packet, Parce
 pub use table::Agents;
 pub use token::KEY_SIZE;
 
+use expiry::Overdue;
 use remote::{JOBS, Job, Outbox};
 
 use crate::cap::Slot;
@@ -54,6 +56,8 @@ const TIMER_WAIT: u8 = 0;
 const TIMER_USER: u8 = 1;
 /// Timer of an agent: the next deadline of its PQC operations.
 const TIMER_PQC: u8 = 2;
+/// Timer of an agent: the first expiry of what it has mapped.
+const TIMER_EXPIRY: u8 = 3;
 
 /// How a call ended that did not fail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -172,7 +176,9 @@ pub struct Core<M: Machine> {
     packets_ns: u64,
     /// Long work for other cores.
     jobs: [Option<Job>; JOBS],
+    /// There are jobs, or mappings to be taken away.
     jobs_waiting: bool,
+    overdue: Overdue,
     ring_messages: u64,
 }
 
@@ -216,6 +222,7 @@ impl<M: Machine> Core<M> {
         packets_ns: u64::MAX,
         jobs: [None; JOBS],
         jobs_waiting: false,
+        overdue: Overdue::NONE,
         ring_messages: 0,
     };
 
@@ -304,6 +311,7 @@ impl<M: Machine> Core<M> {
                     let bits = self.agents[slot].timer_bits;
                     self.raise(slot, bits, now);
                 }
+                TIMER_EXPIRY => self.expire(slot),
                 _ => self.pqc_expire(slot, now),
             }
         }

@@ -15,6 +15,7 @@ use crate::cap::{self, Node};
 use crate::machine::Machine;
 use crate::pool::Pool;
 use crate::space::{Owner, Progress, Regions};
+use crate::timers::KINDS;
 
 /// Slots dropped in one step.
 const SLOTS_PER_STEP: u16 = 16;
@@ -61,9 +62,10 @@ impl<M: Machine> Core<M> {
                 self.wake(peer, now);
             }
         }
-        for kind in [super::TIMER_WAIT, super::TIMER_USER, super::TIMER_PQC] {
+        for kind in 0..KINDS as u8 {
             self.set_agent_timer(slot, kind, u64::MAX);
         }
+        self.stop_expiry(slot);
         self.undecided = true;
         if self.context == slot {
             self.context = 0;

@@ -2,10 +2,11 @@
 
 use aios_abi::Error;
 
-use super::super::{Core, TIMER_PQC, TIMER_USER, TIMER_WAIT};
+use super::super::{Core, TIMER_EXPIRY};
 use super::packet::{Asking, Notice};
 use crate::agent::{Agent, State};
 use crate::machine::Machine;
+use crate::timers::KINDS;
 
 impl<M: Machine> Core<M> {
     /// Whether an agent can move: nobody of this core waits for it, and it waits for nobody.
@@ -31,10 +32,13 @@ impl<M: Machine> Core<M> {
         }
         self.check_movable(slot)?;
         self.pay(now);
-        for kind in [TIMER_WAIT, TIMER_USER, TIMER_PQC] {
+        for kind in 0..KINDS as u8 {
             let at = self.timers.time(&self.agents, slot, kind);
             self.set_agent_timer(slot, kind, u64::MAX);
             self.agents[slot].travel_ns[kind as usize] = at;
+        }
+        if self.stop_expiry(slot) {
+            self.agents[slot].travel_ns[TIMER_EXPIRY as usize] = now;
         }
         self.sched.dequeue(&mut self.agents, slot);
         if self.context == slot {
@@ -79,9 +83,13 @@ impl<M: Machine> Core<M> {
 
     /// An agent lives here from now on: its timers run, and it competes.
     pub(super) fn settle_in(&mut self, slot: u16, now: u64) {
-        let times = core::mem::replace(&mut self.agents[slot].travel_ns, [u64::MAX; 3]);
+        let times = core::mem::replace(&mut self.agents[slot].travel_ns, [u64::MAX; KINDS]);
         for (kind, at) in times.into_iter().enumerate() {
-            self.set_agent_timer(slot, kind as u8, at);
+            match kind as u8 {
+                // It runs only without what ended on the way.
+                TIMER_EXPIRY if at <= now => self.expire(slot),
+                kind => self.set_agent_timer(slot, kind, at),
+            }
         }
         self.sched.move_in(&mut self.agents, slot);
         // What came while it was on its way waits in its mailbox or is sent again; a receive is done again from its start.

@@ -380,11 +380,17 @@ impl<M: Machine> Core<M> {
         self.wake(me, now);
     }
 
-    /// One bounded step of the first job, if there is one.
+    /// One bounded step of what other cores asked for, or of the end of mappings; false if there is nothing to do.
     #[cold]
     #[inline(never)]
     pub(super) fn job_step(&mut self, machine: &mut M, now: u64) -> bool {
-        let Some(place) = self.jobs.iter().position(Option::is_some) else { return false };
+        if self.expire_step(machine, now) {
+            return true;
+        }
+        let Some(place) = self.jobs.iter().position(Option::is_some) else {
+            self.jobs_waiting = false;
+            return false;
+        };
         let Some(mut job) = self.jobs[place] else { return false };
         let next = match job.request {
             Request::Depart { id, error } => self.depart_step(id, error, job.agent, now).map(|agent| (agent, 1)),
