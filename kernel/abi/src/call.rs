@@ -94,7 +94,8 @@ calls! {
     PageMap = 33;
     /// Removes the mapping of a frame or device capability. In: `x9` slot.
     PageUnmap = 34;
-    /// Makes a child pool. In: `x9` pool slot (needs `SPEND`), `x0` pages. Out: `x0` pool slot.
+    /// Makes a child pool. In: `x9` pool slot (needs `SPEND`), `x0` pages. Out: `x0` pool slot. Its pages go back when the last capability to it is gone,
+    /// revoked ones included, and nothing of it is in use.
     AgentPoolAlloc = 35;
     /// Adds zeroed memory to the caller, mapped read-write. In: `x0` bytes (rounded up to pages), `x1` 1: pages come on first touch, 0: at once.
     /// Out: `x0` address.

@@ -415,6 +415,8 @@ pub struct Agent<M: Machine> {
     pub slots: SlotTable<M>,
     /// Its pools: its own at index 0, then those that it made.
     pub pools: [Pool; POOLS],
+    /// Pools that nobody can spend from any more, a bit each: they go back when nothing of them is in use.
+    pub closed_pools: u16,
     /// Pages of its derivation nodes, by number plus one.
     pub node_pages: [u32; NODE_PAGES],
     /// Where to look for a free node first.
@@ -510,6 +512,7 @@ impl<M: Machine> Object for Agent<M> {
         timer_bits: 0,
         slots: SlotTable::EMPTY,
         pools: [Pool::NONE; POOLS],
+        closed_pools: 0,
         node_pages: [0; NODE_PAGES],
         node_hint: 0,
         mailbox: Mailbox::EMPTY,

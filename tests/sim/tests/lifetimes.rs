@@ -421,3 +421,90 @@ fn mappings_end_on_whatever_core_their_holder_is() {
         cluster.call(owner.slot(), Call::CapDrop, &[(9, made)]).expect("dropped");
     }
 }
+
+fn child_pool(world: &mut World, agent: u16, pages: u64) -> Result<u64, Error> {
+    let pool = world.own_slot(agent, 2);
+    world.call(agent, Call::AgentPoolAlloc, &[(9, pool), (0, pages)]).map(|x| x[0])
+}
+
+/// A child pool's quota goes back when the last capability to it is gone and the last of what it paid for; then its place is free for another.
+#[test]
+fn a_child_pool_goes_back_with_the_last_capability_to_it() {
+    let mut world = World::new(6000);
+    let init = world.init;
+    let (handle, agent) = world.spawn(init, 3000, 1);
+    let me = agent.slot();
+    let (_, friend) = world.spawn(init, 300, 1);
+    let promised = |world: &World| world.core.agents[me].pools[1..].iter().map(|pool| pool.quota).sum::<u64>();
+    for _ in 0..40 {
+        let pool = child_pool(&mut world, me, 100).expect("there is room again");
+        assert_eq!(promised(&world), 100);
+        discard(&mut world, me, pool);
+        assert_eq!(promised(&world), 0);
+    }
+    // Copies and derivations hold it, even revoked ones, on whoever's table.
+    let pool = child_pool(&mut world, me, 100).expect("made");
+    let reach = world.capability_of(init, friend.slot());
+    let reach = [(9, handle), (0, reach), (1, Rights::CONTROL.0 as u64), (2, 0), (3, 0), (4, 0)];
+    let reach = world.call(init, Call::CapGrant, &reach).expect("granted")[0];
+    let rights = slot(&world, me, pool).rights.0 as u64;
+    let given = world.call(me, Call::CapGrant, &[(9, reach), (0, pool), (1, rights), (2, 0), (3, 2), (4, 0)]).expect("granted")[0];
+    discard(&mut world, me, pool);
+    assert_eq!(promised(&world), 100);
+    discard(&mut world, friend.slot(), given);
+    assert_eq!(promised(&world), 0);
+    // What it pays for holds it: a frame, and an agent.
+    let pool = child_pool(&mut world, me, 200).expect("made");
+    let frame = world.call(me, Call::FrameAlloc, &[(9, pool), (0, 4)]).expect("a frame")[0];
+    let spawn = [(9, pool), (0, 0), (1, 60), (10, aios_abi::ABI_VERSION as u64)];
+    let child = world.call(me, Call::AgentSpawn, &spawn).expect("spawned")[0];
+    discard(&mut world, me, pool);
+    assert_eq!(promised(&world), 200);
+    world.call(me, Call::AgentControl, &[(9, child), (0, AgentOp::Kill as u64)]).expect("killed");
+    world.settle();
+    assert_eq!(promised(&world), 200);
+    discard(&mut world, me, frame);
+    assert_eq!(promised(&world), 0);
+    // A revocation makes them useless; dropped, they go back too.
+    let pool = child_pool(&mut world, me, 100).expect("made");
+    let own = world.own_slot(me, 2);
+    world.call(me, Call::CapRevoke, &[(9, own), (0, 0)]).expect("revoked");
+    assert_eq!(world.call(me, Call::FrameAlloc, &[(9, pool), (0, 1)]), Err(Error::Revoked));
+    discard(&mut world, me, pool);
+    assert_eq!(promised(&world), 0);
+}
+
+/// The last copy is on another core; and one that is let go while its maker starts anew is nothing to the pools of the next incarnation.
+#[test]
+fn a_child_pool_goes_back_from_another_core() {
+    for restart in [false, true] {
+        let mut cluster = Cluster::new(2, 6000);
+        let init = cluster.init;
+        let (handle, maker) = cluster.spawn_on(init, 1000, 1, 0);
+        let (friend_handle, friend) = cluster.spawn_on(init, 300, 1, 1);
+        let args = [(9, handle), (0, friend_handle), (1, Rights::CONTROL.0 as u64), (2, 0), (3, 0), (4, 0)];
+        let reach = cluster.call(init, Call::CapGrant, &args).expect("granted")[0];
+        let make = |cluster: &mut Cluster| {
+            let own = cluster.own_slot(maker.slot(), 2);
+            cluster.call(maker.slot(), Call::AgentPoolAlloc, &[(9, own), (0, 100)]).expect("made")[0]
+        };
+        let used = |cluster: &Cluster| cluster.agent(maker.slot()).expect("there").pools[0].used;
+        let pool = make(&mut cluster);
+        let before = used(&cluster) - 100;
+        let args = [(9, reach), (0, pool), (1, Rights::GRANT.0 as u64), (2, 0), (3, 1), (4, 0)];
+        let given = cluster.call(maker.slot(), Call::CapGrant, &args).expect("moved")[0];
+        let promised =
+            |cluster: &Cluster| cluster.agent(maker.slot()).expect("there").pools[1..].iter().map(|pool| pool.quota).sum::<u64>();
+        assert_eq!(promised(&cluster), 100);
+        if restart {
+            cluster.call(init, Call::AgentControl, &[(9, handle), (0, AgentOp::Restart as u64)]).expect("restarted");
+            let start = [(9, handle), (0, 1), (1, 0x40_0000), (2, 0x8000_0000), (3, 0), (4, 0), (5, 0), (6, 0)];
+            cluster.call(init, Call::AgentControl, &start).expect("started");
+            make(&mut cluster);
+        }
+        cluster.call(friend.slot(), Call::CapDrop, &[(9, given)]).expect("dropped");
+        cluster.settle();
+        assert_eq!(promised(&cluster), if restart { 100 } else { 0 });
+        assert_eq!(used(&cluster), before + if restart { 100 } else { 0 });
+    }
+}

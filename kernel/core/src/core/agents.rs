@@ -9,7 +9,7 @@ use aios_abi::{ABI_VERSION, Error};
 use super::memory::{Tables, map_error};
 use super::remote::{Asking, Place, Request};
 use super::{Core, Done, Outcome};
-use crate::agent::{Agent, POOLS, State};
+use crate::agent::{Agent, State};
 use crate::cap::Slot;
 use crate::machine::Machine;
 use crate::pool::Pool;
@@ -41,42 +41,6 @@ pub(super) const SPAWN_PAGES: u64 = 7;
 const PSTATE_START: u64 = 0;
 
 impl<M: Machine> Core<M> {
-    /// Where a pool capability's pool is: owner and index.
-    pub(super) fn pool_of(&self, slot: &Slot) -> Result<(u16, usize), Error> {
-        let owner = self.agents.find(slot.agent()).ok_or(Error::PeerDied)?;
-        let index = slot.word as usize;
-        let live = index < POOLS && self.agents[owner].pools[index].quota != 0;
-        if live { Ok((owner, index)) } else { Err(Error::NoMemory) }
-    }
-
-    pub(super) fn pool_alloc(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
-        let slot = self.capability(machine, me, self.arg(me, 9), Kind::Pool, Rights::SPEND, now)?;
-        let pages = self.arg(me, 0);
-        let (owner, parent) = self.pool_of(&slot)?;
-        if owner != me {
-            return Err(Error::MissingRight);
-        }
-        if pages == 0 || parent != 0 {
-            return Err(Error::BadArgument);
-        }
-        let index = self.agents[me].pools.iter().position(|pool| pool.quota == 0).ok_or(Error::LimitReached)?;
-        if pages > self.agents[me].pools[parent].left() {
-            return Err(Error::NoMemory);
-        }
-        self.reserve_slots(machine, me, 1)?;
-        let mut child = Slot { word: index as u64, ..slot };
-        self.attach_node(machine, me, Some((slot.node, slot.root)), &mut child)?;
-        // The slot and the node may have cost the last page.
-        if let Err(error) = self.agents[me].pools[parent].take(pages) {
-            self.release_node(machine, &child, now);
-            return Err(error);
-        }
-        self.agents[me].pools[index] = Pool { quota: pages, used: 0 };
-        let handle = self.place(me, child);
-        self.set_arg(me, 0, handle.0 as u64);
-        Ok(Done::Return)
-    }
-
     pub(super) fn agent_spawn(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
         let payer = self.capability(machine, me, self.arg(me, 9), Kind::Pool, Rights::SPEND, now)?;
         let (mailbox, quota) = (self.arg(me, 0), self.arg(me, 1));

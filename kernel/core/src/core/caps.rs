@@ -9,7 +9,7 @@ use aios_abi::limits::{SLOT_PAGES, SLOTS_PER_PAGE};
 use aios_abi::rights::{Kind, Rights};
 
 use super::remote::{Asking, Notice, Place, Request};
-use super::{Core, Done, Outcome};
+use super::{ChildPool, Core, Done, Outcome};
 use crate::agent::Work;
 use crate::cap::{self, NodeId, Slot};
 use crate::machine::Machine;
@@ -104,8 +104,10 @@ impl<M: Machine> Core<M> {
                 self.free_frames(machine, unused.owner, unused.payload, now);
                 break;
             }
-            // Any other node carries the bits to raise at its last use, if any.
-            if let bits @ 1.. = unused.payload.0 {
+            // Any other node carries the child pool that it stands for, or the bits to raise at its last use, if any.
+            if let pool @ 1.. = unused.payload.1 {
+                self.tell(machine, Notice::Pool { to: unused.owner, pool: ChildPool::from_word(pool) }, now);
+            } else if let bits @ 1.. = unused.payload.0 {
                 self.tell(machine, Notice::Raise { to: unused.owner, bits }, now);
             }
             at = unused.parent;

@@ -268,6 +268,8 @@ impl<M: Machine> Core<M> {
             let used = frames[index] + promised[index] + if index == 0 { own } else { 0 };
             equal("pages that a pool paid", slot, used, pool.used)?;
             holds("a pool stays in its quota", slot, pool.used <= pool.quota, pool.used)?;
+            let closed = agent.closed_pools & 1 << index != 0;
+            holds("a closed pool is in use", slot, !closed || (index != 0 && pool.used != 0), index as u64)?;
         }
         Ok(())
     }

@@ -361,6 +361,7 @@ impl<M: Machine> Core<M> {
         for pool in made {
             own.give(core::mem::replace(pool, Pool::NONE).quota);
         }
+        agent.closed_pools = 0;
         agent.handler = Handler::default();
         agent.notifications = 0;
         agent.node_hint = 0;

@@ -90,6 +90,7 @@ impl<M: Machine> Core<M> {
                 }
             }
             Notice::Credit { to, pool, pages, child } => self.credit(to, pool, pages, child),
+            Notice::Pool { to, pool } => self.close_pool(to, pool),
             Notice::Arrived { to } => self.child_arrived(to),
         }
     }
@@ -173,6 +174,7 @@ impl<M: Machine> Core<M> {
             agent.pools[pool as usize].give(pages);
             agent.children -= child as u32;
             agent.reap.parked = false;
+            self.return_pool(to.slot(), pool);
         }
     }
 }

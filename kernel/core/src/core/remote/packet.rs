@@ -6,6 +6,7 @@ use aios_abi::id::{AgentId, MessageId};
 use aios_abi::message::{Received, SendInfo};
 use aios_abi::record::{AgentRecord, Table};
 
+use super::super::pools::ChildPool;
 use super::super::token::KEY_SIZE;
 use crate::agent::Outgoing;
 use crate::cap::Slot;
@@ -241,6 +242,13 @@ pub enum Notice {
         /// A child's quota: the child is gone.
         child: bool,
     },
+    /// The last capability to a child pool is gone.
+    Pool {
+        /// Whose pool.
+        to: AgentId,
+        /// Which.
+        pool: ChildPool,
+    },
     /// A child of this agent came to live on another core.
     Arrived {
         /// The parent.
@@ -252,7 +260,7 @@ impl Notice {
     /// Whom it is for.
     pub const fn to(&self) -> AgentId {
         match *self {
-            Self::Raise { to, .. } | Self::Credit { to, .. } | Self::Arrived { to } => to,
+            Self::Raise { to, .. } | Self::Credit { to, .. } | Self::Pool { to, .. } | Self::Arrived { to } => to,
         }
     }
 }
