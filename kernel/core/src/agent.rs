@@ -133,6 +133,22 @@ pub enum Work {
         /// Bits to raise at the end.
         bits: u64,
     },
+    /// Put the long message that the registers name into a mailbox.
+    Post {
+        /// Whose.
+        to: AgentId,
+        /// Id, badge and rights of the message.
+        outgoing: Outgoing,
+        /// Bytes that are there.
+        done: u32,
+    },
+    /// Load the long message that the registers name into cargo; then the call that sends it is made.
+    Load {
+        /// Where to.
+        cargo: Cargo,
+        /// Bytes that are there.
+        done: u32,
+    },
 }
 
 /// A long message on its way into an agent's memory, interrupted: from whom, what, and how far it came. Whatever else reaches the agent voids it.
@@ -140,7 +156,7 @@ pub enum Work {
 pub struct Copy {
     /// Who sends it.
     pub from: AgentId,
-    /// The message that waited, or none if the sender's own call brings it.
+    /// The message that waited; or, if the sender's own call brings it, what [`Agent::copying`] is as long as that call is made again.
     pub turn: MessageId,
     /// Where it lies.
     pub source: u64,
@@ -393,6 +409,8 @@ pub struct Agent<M: Machine> {
     pub notifications: u64,
     /// A long message that is on its way into its memory.
     pub copy: Option<Copy>,
+    /// Its call, which brings a long message, was interrupted in the middle and is made again: no other has this number.
+    pub copying: MessageId,
     /// What it is sending.
     pub outgoing: Outgoing,
     /// Its place in the queue or list of open calls of the agent that it waits for.
@@ -447,6 +465,8 @@ pub struct Agent<M: Machine> {
     pub asking: Asking,
     /// The message that it sent to another core, and how many capabilities are in it.
     pub cargo: Option<(Cargo, u8)>,
+    /// Cargo with a payload in it, for the call that it is about to make.
+    pub loaded: Option<Cargo>,
     /// The capability that it gives to an agent of another core.
     pub granting: Option<Slot>,
     /// Its timers while it moves to another core.
@@ -501,6 +521,7 @@ impl<M: Machine> Object for Agent<M> {
         space: Space::NONE,
         notifications: 0,
         copy: None,
+        copying: MessageId::NONE,
         outgoing: Outgoing { message: MessageId::NONE, badge: 0, rights: 0 },
         links: Links { next: 0, previous: 0 },
         queue: List { head: 0, tail: 0 },
@@ -529,6 +550,7 @@ impl<M: Machine> Object for Agent<M> {
         takes_bytes: 0,
         asking: Asking::Nothing,
         cargo: None,
+        loaded: None,
         granting: None,
         travel_ns: [u64::MAX; KINDS],
         incarnation: 0,
@@ -560,7 +582,13 @@ impl<M: Machine> Agent<M> {
     /// Ends the call in progress with an error; nothing else changes.
     pub fn fail(&mut self, error: Error) {
         self.registers.x[8] = error.code() as u64;
+        self.forget_copies();
+    }
+
+    /// The call that was interrupted in the middle of a long copy is not made again: the next begins at the start.
+    pub const fn forget_copies(&mut self) {
         self.copy = None;
+        self.copying = MessageId::NONE;
     }
 
     /// Whether it could run if a processor were free.

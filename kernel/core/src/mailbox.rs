@@ -12,6 +12,9 @@
 //! | 5    | spare                                                                  |
 //!
 //! Nothing is dropped: a record that doesn't fit is refused before a byte is written.
+//!
+//! A long payload may be interrupted while it is copied in. Until it is whole it lies behind the records that wait, where nobody sees it, and the mailbox
+//! keeps whose it is: whoever wants to write next brings it to its end first.
 
 use aios_abi::Error;
 use aios_abi::id::{AgentId, MessageId};
@@ -32,6 +35,17 @@ pub struct Mailbox {
     head: u32,
     /// Words in use.
     used: u32,
+    /// Who has a record behind those that wait that is not whole yet.
+    pub draft: Option<Draft>,
+}
+
+/// The writer of a record that is not whole yet. It may have ended without a word: then nothing of the record counts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Draft {
+    /// An agent of this core; its work says how far it came.
+    Agent(AgentId),
+    /// The job with this index: a message from another core.
+    Job(u8),
 }
 
 /// The head of a record.
@@ -61,7 +75,7 @@ impl Envelope {
 
 impl Mailbox {
     /// No mailbox.
-    pub const EMPTY: Self = Self { pages: [0; MAILBOX_PAGES], count: 0, head: 0, used: 0 };
+    pub const EMPTY: Self = Self { pages: [0; MAILBOX_PAGES], count: 0, head: 0, used: 0, draft: None };
 
     /// Adds a page. The caller paid it.
     pub fn add_page(&mut self, address: u64) -> Result<(), Error> {
@@ -114,6 +128,18 @@ impl Mailbox {
         let word = if word >= self.words() { word - self.words() } else { word };
         let per_page = PAGE_SIZE as u32 / 8;
         self.pages[(word / per_page) as usize] + (word % per_page) as u64 * 8
+    }
+
+    /// The word at which the payload of the next record will go.
+    pub const fn payload_at(&self, envelope: &Envelope) -> u32 {
+        let at = self.head + self.used + envelope.words() - envelope.length.div_ceil(8);
+        if at >= 2 * self.words() {
+            at - 2 * self.words()
+        } else if at >= self.words() {
+            at - self.words()
+        } else {
+            at
+        }
     }
 
     /// Begins a record: writes head and capabilities, answers the word at which the payload goes. [`check`](Self::check) said that it fits.
@@ -196,7 +222,8 @@ impl Mailbox {
             self.head -= self.words();
         }
         self.used -= words;
-        if self.used == 0 {
+        // What is not whole yet stays where it is.
+        if self.used == 0 && self.draft.is_none() {
             self.head = 0;
         }
     }

@@ -43,6 +43,8 @@ impl<M: Machine> Core<M> {
             }
         }
         self.agents[me].counters.faults += 1;
+        // Where it goes on is its supervisor's or its handler's to say.
+        self.agents[me].forget_copies();
         let own = matches!(exception.cause, FaultCause::DataUnmapped | FaultCause::DataPermission | FaultCause::Undefined);
         if own && self.enter_handler(machine, me, exception).is_ok() {
             return;

@@ -89,7 +89,7 @@ impl<M: Machine> Core<M> {
     }
 
     #[inline]
-    fn next_message(&mut self, me: u16) -> MessageId {
+    pub(super) fn next_message(&mut self, me: u16) -> MessageId {
         self.messages += 1;
         MessageId::new(me, self.messages)
     }
@@ -139,6 +139,7 @@ impl<M: Machine> Core<M> {
                 }
             }
         }
+        self.agents[me].copying = MessageId::NONE;
         self.agents[me].outgoing = outgoing;
         self.agents[me].state = State::Calling(server);
         self.agents.append(to, Wait::Queue, me);
@@ -161,7 +162,7 @@ impl<M: Machine> Core<M> {
         now: u64,
     ) -> Outcome {
         outgoing.message = self.next_message(me);
-        let parcel = self.pack(machine, me, info, outgoing, now)?;
+        let Some(parcel) = self.pack(machine, me, info, outgoing, now)? else { return Ok(Done::Leave) };
         self.agents[me].outgoing = outgoing;
         let asking = if kind == Received::Call { Asking::Call(to) } else { Asking::Send };
         self.ask_with_cargo(machine, me, core, Request::Message { to, kind, parcel }, asking, now)
@@ -211,9 +212,8 @@ impl<M: Machine> Core<M> {
             }
         }
         outgoing.message = self.next_message(me);
-        self.post(machine, me, to, info, outgoing, Received::Message, now)?;
-        self.set_arg(me, 12, outgoing.message.0);
-        Ok(Done::Return)
+        self.agents[me].copying = MessageId::NONE;
+        self.post(machine, me, to, info, outgoing, now)
     }
 
     pub(super) fn ipc_recv(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
@@ -234,7 +234,10 @@ impl<M: Machine> Core<M> {
                 let from_mailbox = agent.queue.head == 0 || agent.mailbox_first;
                 if from_mailbox && !agent.mailbox.is_empty() {
                     agent.mailbox_first = false;
-                    return self.take_mail(machine, me, info);
+                    let taken = self.take_mail(machine, me, info);
+                    // An interrupted one goes on where it was.
+                    self.agents[me].mailbox_first = taken == Ok(Done::Resume);
+                    return taken;
                 }
                 if agent.queue.head == 0 {
                     break;
@@ -243,7 +246,10 @@ impl<M: Machine> Core<M> {
                 let caller = agent.queue.head;
                 match self.take_call(machine, caller, me, info, now)? {
                     Taken::Yes => return Ok(Done::Leave),
-                    Taken::Later => return Ok(Done::Resume),
+                    Taken::Later => {
+                        self.agents[me].mailbox_first = false;
+                        return Ok(Done::Resume);
+                    }
                     Taken::No => {}
                 }
             }
@@ -310,7 +316,7 @@ impl<M: Machine> Core<M> {
         let wanted = SendInfo::decode(self.arg(to, 10)).unwrap_or_default();
         let result = match self.check_room(machine, to, info, wanted.room, wanted.take_caps) {
             Err(error) => Err(error),
-            Ok(()) => match self.copy_message(machine, me, to, info.length, message) {
+            Ok(()) => match self.copy_message(machine, me, to, info.length, MessageId::NONE) {
                 Ok(()) => Ok(()),
                 Err(Stop::Later) => return Ok(Replied::Later),
                 Err(Stop::Blame(Side::Source, error)) => return Err(error),
@@ -351,7 +357,7 @@ impl<M: Machine> Core<M> {
             self.check_caps(machine, me, info, now)?;
         }
         let outgoing = Outgoing { message: MessageId(self.arg(me, 9)), ..Outgoing::default() };
-        let parcel = self.pack(machine, me, info, outgoing, now)?;
+        let Some(parcel) = self.pack(machine, me, info, outgoing, now)? else { return Ok(Done::Leave) };
         let incarnation = self.agents[me].incarnation;
         self.ask_with_cargo(machine, me, core, Request::Reply { incarnation, parcel }, asking, now)
     }

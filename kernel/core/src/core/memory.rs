@@ -336,6 +336,14 @@ impl<M: Machine> Core<M> {
                 }
                 None
             }
+            Work::Post { .. } => {
+                self.post_step(machine, me, now);
+                return true;
+            }
+            Work::Load { cargo, done } => {
+                self.load_step(machine, me, cargo, done, now);
+                return true;
+            }
             Work::Unmap { root, agent, slot, core: 0, bits } => Some(match self.unmap_void(machine, root, agent, slot, false) {
                 Some((agent, slot)) => Work::Unmap { root, agent, slot, core: 0, bits },
                 None => Work::Unmap { root, agent: 1, slot: 1, core: 1, bits },

@@ -237,6 +237,12 @@ impl<M: Machine> Core<M> {
     pub fn syscall(&mut self, machine: &mut M, now: u64) {
         let me = self.current;
         self.counters.calls += 1;
+        self.make_call(machine, me, now);
+    }
+
+    /// The call that an agent's registers name.
+    #[inline]
+    pub(super) fn make_call(&mut self, machine: &mut M, me: u16, now: u64) {
         let outcome = match Call::from_number(self.agents[me].registers.x[8]) {
             None => Err(Error::UnknownCall),
             Some(call) => self.serve(machine, me, call, now),

@@ -51,7 +51,9 @@ impl<M: Machine> Core<M> {
         let operation = Operation { handle: message.0, message, server, deadline, bits, result: None };
         match to {
             Place::Here(to) => {
-                self.post(machine, me, to, info, outgoing, Received::Call, now)?;
+                if !self.post_short(machine, me, to, info, outgoing, Received::Call, now)? {
+                    return Ok(Done::Resume);
+                }
                 self.agents[me].operations[place] = operation;
                 self.pqc_arm(me);
                 self.set_arg(me, 0, message.0);
@@ -64,7 +66,7 @@ impl<M: Machine> Core<M> {
             }
             Place::Coming => Ok(Done::Again),
             Place::There(core) => {
-                let parcel = self.pack(machine, me, info, outgoing, now)?;
+                let Some(parcel) = self.pack(machine, me, info, outgoing, now)? else { return Ok(Done::Leave) };
                 self.agents[me].operations[place] = operation;
                 let request = Request::Message { to: server, kind: Received::Call, parcel };
                 let outcome = self.ask_with_cargo(machine, me, core, request, Asking::Operation(message), now);

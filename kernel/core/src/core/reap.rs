@@ -73,8 +73,9 @@ impl<M: Machine> Core<M> {
         }
         self.sched.dequeue(&mut self.agents, slot);
         let agent = &mut self.agents[slot];
-        // A revocation is brought to its end all the same.
-        agent.work = agent.work.filter(|work| matches!(work, Work::Unmap { .. }));
+        // A revocation is brought to its end all the same, and cargo goes back.
+        agent.work = agent.work.filter(|work| matches!(work, Work::Unmap { .. } | Work::Load { .. }));
+        agent.forget_copies();
         agent.operations = [Operation::FREE; PQC_OPERATIONS];
         agent.state = State::New;
     }
@@ -118,6 +119,10 @@ impl<M: Machine> Core<M> {
             ANSWER => {
                 let waits = self.agents[slot].asking != Asking::Nothing;
                 self.agents[slot].reap.parked = waits;
+                if let Some(Work::Load { cargo, .. }) = self.agents[slot].work {
+                    self.agents[slot].work = None;
+                    self.unload_cargo(machine, slot, cargo);
+                }
                 !waits
             }
             DEPART => match self.depart_step(id, error, (index as u16).max(1), now) {

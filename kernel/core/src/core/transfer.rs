@@ -72,7 +72,7 @@ impl<M: Machine> Core<M> {
     }
 
     /// Copies the payload of a message that `from` holds to `to`: registers, or memory named by `x11` of both. `turn` is 0 if `from` makes the call, and
-    /// else the message that waits.
+    /// else the message that waits. An interrupted copy goes on only for the same call: one that is made again without a word to its maker between.
     pub(super) fn copy_message(&mut self, machine: &mut M, from: u16, to: u16, length: u32, turn: MessageId) -> Result<(), Stop> {
         if length as usize <= MESSAGE_REGISTERS {
             let words = payload(&self.agents[from].registers.x, length);
@@ -80,14 +80,25 @@ impl<M: Machine> Core<M> {
             return Ok(());
         }
         let (source, target) = (self.agents[from].registers.x[11], self.agents[to].registers.x[11]);
-        let copy = Copy { from: self.agents[from].id, turn, source, target, length, cursor: CopyCursor::START };
-        let begun = self.agents[to].copy.take().filter(|begun| Copy { cursor: copy.cursor, ..*begun } == copy);
-        let mut cursor = begun.map_or(copy.cursor, |begun| begun.cursor);
-        let done = self.copy_memory(machine, (from, source), (to, target), length as u64, &mut cursor);
+        let own = turn == MessageId::NONE;
+        let turn = if own { core::mem::take(&mut self.agents[from].copying) } else { turn };
+        let mut copy = Copy { from: self.agents[from].id, turn, source, target, length, cursor: CopyCursor::START };
+        copy.cursor = self.begun(to, copy);
+        let done = self.copy_memory(machine, (from, source), (to, target), length as u64, &mut copy.cursor);
         if done == Err(Stop::Later) {
-            self.agents[to].copy = Some(Copy { cursor, ..copy });
+            if own {
+                copy.turn = self.next_message(from);
+                self.agents[from].copying = copy.turn;
+            }
+            self.agents[to].copy = Some(copy);
         }
         done
+    }
+
+    /// How far a copy into the memory of `to` came before.
+    pub(super) fn begun(&mut self, to: u16, copy: Copy) -> CopyCursor {
+        let begun = self.agents[to].copy.take().filter(|_| copy.turn != MessageId::NONE);
+        begun.filter(|begun| Copy { cursor: copy.cursor, ..*begun } == copy).map_or(CopyCursor::START, |begun| begun.cursor)
     }
 
     /// Copies bytes between two agents' memories; pages that are to come on first touch come.

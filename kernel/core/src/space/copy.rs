@@ -54,6 +54,11 @@ impl CopyCursor {
     pub const fn done(self) -> usize {
         self.done
     }
+
+    /// Counts bytes that were copied.
+    pub(crate) const fn advance(&mut self, bytes: usize) {
+        self.done += bytes;
+    }
 }
 
 /// Where user bytes move, and in which direction: remembers the last-level table that it was in, so that a run of pages costs one

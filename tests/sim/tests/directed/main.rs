@@ -4,6 +4,7 @@ mod errors;
 mod exhaustion;
 mod faults;
 mod inspect;
+mod interrupted;
 mod lending;
 mod life;
 mod long;

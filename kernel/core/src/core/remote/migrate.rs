@@ -45,6 +45,8 @@ impl<M: Machine> Core<M> {
             (self.context, self.current) = (0, 0);
         }
         self.undecided = true;
+        // Who was writing into its mailbox sends there again.
+        self.agents[slot].mailbox.draft = None;
         machine.save_fp(slot);
         machine.forget(slot);
         let Some(page) = self.agents.0[slot as usize].take() else { return Err(Error::PeerDied) };

@@ -34,6 +34,7 @@ pub use packet::{ANSWER_WORDS, Asking, Cargo, Notice, Packet, Parcel, Registrati
 use super::{Core, Done, Outcome};
 use crate::agent::State;
 use crate::machine::{Lane, Machine};
+use crate::space::Progress;
 
 /// Packets that a ring holds.
 pub const RING: usize = 32;
@@ -53,6 +54,8 @@ pub(super) struct Job {
     request: Request,
     agent: u16,
     slot: u16,
+    /// Bytes of a message that are in the mailbox.
+    done: u32,
 }
 
 /// Where an agent is.
@@ -219,25 +222,20 @@ impl<M: Machine> Core<M> {
         values: &mut [u64; ANSWER_WORDS],
         now: u64,
     ) -> Result<bool, Status> {
-        let find = |core: &mut Self, machine: &mut M, id: AgentId| match core.find_arrived(machine, id, now) {
-            Some(slot) => Ok(slot),
-            // It moved while the request was on its way.
-            None if core.elsewhere(machine, id).is_some() => Err(Status::Again),
-            None => Err(Status::Failed(Error::PeerDied)),
-        };
+        let find = |core: &mut Self, machine: &mut M, id| core.addressee(machine, id, now);
         match request {
-            Request::Message { to, kind, parcel } => {
-                let to = find(self, machine, to)?;
-                self.take_parcel(machine, to, kind, &parcel, now)?;
+            // Long messages are copied by a job from their beginning on.
+            Request::Message { ref parcel, .. } | Request::Reply { ref parcel, .. } if parcel.is_long() => {
+                return self.employ(core, from, request);
             }
-            Request::Reply { incarnation, parcel } => self.take_reply(machine, incarnation, &parcel, now)?,
+            Request::Message { .. } | Request::Fault { .. } | Request::Reply { .. } => {
+                if self.deliver_parcel(machine, &request, None, &mut 0, now)? == Progress::More {
+                    return self.employ(core, from, request);
+                }
+            }
             Request::Notify { to, bits } => {
                 let to = find(self, machine, to)?;
                 self.raise(to, bits, now);
-            }
-            Request::Fault { to, parcel } => {
-                let to = find(self, machine, to)?;
-                self.take_parcel(machine, to, Received::Fault, &parcel, now)?;
             }
             Request::Judge { message, from, verdict, pc } => self.judge(message, from, verdict, pc, now).map_err(Status::Failed)?,
             Request::Control { to, op, arguments } => {
@@ -273,13 +271,51 @@ impl<M: Machine> Core<M> {
             }
             Request::Pass => {}
             Request::Depart { .. } | Request::Sweep { .. } => {
-                let place = self.jobs.iter_mut().find(|job| job.is_none()).ok_or(Status::Again)?;
-                *place = Some(Job { core, from, request, agent: 1, slot: 1 });
-                self.jobs_waiting = true;
-                return Ok(false);
+                return self.employ(core, from, request);
             }
         }
         Ok(true)
+    }
+
+    /// Makes a job of a request; its answer comes at the end.
+    fn employ(&mut self, core: u16, from: AgentId, request: Request) -> Result<bool, Status> {
+        let place = self.jobs.iter_mut().find(|job| job.is_none()).ok_or(Status::Again)?;
+        *place = Some(Job { core, from, request, agent: 1, slot: 1, done: 0 });
+        self.jobs_waiting = true;
+        Ok(false)
+    }
+
+    /// The agent of this core that a request is for.
+    fn addressee(&mut self, machine: &mut M, id: AgentId, now: u64) -> Result<u16, Status> {
+        match self.find_arrived(machine, id, now) {
+            Some(slot) => Ok(slot),
+            // It moved while the request was on its way.
+            None if self.elsewhere(machine, id).is_some() => Err(Status::Again),
+            None => Err(Status::Failed(Error::PeerDied)),
+        }
+    }
+
+    /// Goes on with delivering what another core sent: a message, a fault or a reply.
+    fn deliver_parcel(
+        &mut self,
+        machine: &mut M,
+        request: &Request,
+        job: Option<u8>,
+        done: &mut u32,
+        now: u64,
+    ) -> Result<Progress, Status> {
+        match *request {
+            Request::Message { to, kind, ref parcel } => {
+                let to = self.addressee(machine, to, now)?;
+                self.take_parcel(machine, to, kind, parcel, job, done, now)
+            }
+            Request::Fault { to, ref parcel } => {
+                let to = self.addressee(machine, to, now)?;
+                self.take_parcel(machine, to, Received::Fault, parcel, job, done, now)
+            }
+            Request::Reply { incarnation, ref parcel } => self.take_reply(machine, incarnation, parcel, now),
+            _ => Ok(Progress::Done),
+        }
     }
 
     /// The answer to a request of an agent of this core, which may be dying by now.
@@ -391,24 +427,36 @@ impl<M: Machine> Core<M> {
             self.jobs_waiting = false;
             return false;
         };
-        let Some(mut job) = self.jobs[place] else { return false };
-        let next = match job.request {
-            Request::Depart { id, error } => self.depart_step(id, error, job.agent, now).map(|agent| (agent, 1)),
-            Request::Sweep { root, whole } => self.unmap_void(machine, root, job.agent, job.slot, whole),
-            _ => None,
-        };
-        match next {
-            Some((agent, slot)) => {
-                (job.agent, job.slot) = (agent, slot);
-                self.jobs[place] = Some(job);
-            }
-            None => {
-                self.jobs[place] = None;
-                self.jobs_waiting = self.jobs.iter().any(Option::is_some);
-                self.answer(machine, job.core, job.from, Status::Done, [0; ANSWER_WORDS]);
-            }
-        }
+        self.step_job(machine, place, now);
         true
+    }
+
+    /// One bounded step of the job with this index.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn step_job(&mut self, machine: &mut M, place: usize, now: u64) {
+        let Some(mut job) = self.jobs[place] else { return };
+        let (agent, slot) = (job.agent, job.slot);
+        let mut walk = |next: Option<(u16, u16)>| {
+            (job.agent, job.slot) = next.unwrap_or_default();
+            Ok(if next.is_some() { Progress::More } else { Progress::Done })
+        };
+        let stepped = match job.request {
+            Request::Depart { id, error } => walk(self.depart_step(id, error, agent, now).map(|agent| (agent, 1))),
+            Request::Sweep { root, whole } => walk(self.unmap_void(machine, root, agent, slot, whole)),
+            request => self.deliver_parcel(machine, &request, Some(place as u8), &mut job.done, now),
+        };
+        let status = match stepped {
+            Ok(Progress::More) => {
+                self.jobs[place] = Some(job);
+                return;
+            }
+            Ok(Progress::Done) => Status::Done,
+            Err(status) => status,
+        };
+        self.jobs[place] = None;
+        self.jobs_waiting = self.jobs.iter().any(Option::is_some);
+        self.answer(machine, job.core, job.from, status, [0; ANSWER_WORDS]);
     }
 
     /// Ends waits for an agent that is gone, and condemns its children, a bounded number of agents in a step.

@@ -3,6 +3,7 @@
 use aios_abi::Error;
 use aios_abi::call::AgentOp;
 use aios_abi::id::{AgentId, MessageId};
+use aios_abi::limits::MESSAGE_REGISTERS;
 use aios_abi::message::{Received, SendInfo};
 use aios_abi::record::{AgentRecord, Table};
 
@@ -37,6 +38,11 @@ impl Parcel {
     /// A message of register words.
     pub(in crate::core) const fn of_words(sender: AgentId, info: SendInfo, outgoing: Outgoing, words: [u64; 8]) -> Self {
         Self { sender, info, outgoing, words, cargo: None }
+    }
+
+    /// Whether the payload is in cargo.
+    pub(super) const fn is_long(&self) -> bool {
+        self.info.length as usize > MESSAGE_REGISTERS
     }
 }
 
