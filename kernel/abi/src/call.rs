@@ -47,7 +47,8 @@ calls! {
     /// Out: `x0`–`x7`/`x11` message, `x9` sender, `x10` info, `x11` badge, `x12` message id. Notifications come as `x0` = bits that were set, which are then clear.
     IpcRecv = 2;
     /// Sends and waits for the one reply or error. In: `x9` service slot, `x10` info, `x0`–`x7`/`x11` message, `x11` also the reply's buffer, `x12` deadline.
-    /// Out: `x0`–`x7`/`x11` reply, `x9` replier, `x10` info. Needs `SEND`.
+    /// Out: `x0`–`x7`/`x11` reply, `x9` replier, `x10` info. `Deadlock` if the server waits for the caller, over however many others; `LimitReached` if more
+    /// than 64 wait for each other from the server on. Needs `SEND`.
     IpcCall = 3;
     /// Answers a call. In: `x9` message id, `x10` info, `x0`–`x7`/`x11` reply.
     IpcReply = 4;

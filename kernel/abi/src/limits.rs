@@ -22,6 +22,9 @@ pub const NODES_PER_PAGE: usize = 64;
 pub const NODE_PAGES: usize = 64;
 /// Deepest derivation; a root has depth 0.
 pub const DERIVE_DEPTH: u8 = 16;
+/// Calls in a chain (who waits for one that waits for another…) over which an agent's place in the order and its time are lent. Nobody may call, or wait
+/// with a fault for, an agent from which a longer chain leads on.
+pub const CALL_DEPTH: usize = 64;
 /// Pages of a mailbox.
 pub const MAILBOX_PAGES: usize = 32;
 /// Agent memory (`AgentMemAlloc`) that one agent may have, bytes.
@@ -44,6 +47,9 @@ pub const IRQS: usize = 1024;
 pub const EPOCH_NS: u64 = 10_000_000;
 /// Shortest time slice, ns.
 pub const SLICE_MIN_NS: u64 = 250_000;
+/// Smallest budget of an EDF reservation, ns: to begin a period costs as much however short it is, and nobody is charged for that. All reservations of a
+/// core together begin 3,600 periods a second at most.
+pub const BUDGET_MIN_NS: u64 = SLICE_MIN_NS;
 /// Largest weight of the fair class.
 pub const WEIGHT_MAX: u32 = 1024;
 /// Weight that an agent has at first.

@@ -62,11 +62,14 @@ impl<M: Machine> Core<M> {
         match self.locate(machine, supervisor) {
             Err(_) => self.condemn(me, now),
             Ok(Place::Here(supervisor)) => {
-                // A supervisor that itself waits for this agent could never judge: its call ends. If it waits with a fault, nobody is left to judge.
-                if self.waits_for(supervisor, me) {
-                    self.end_wait(supervisor, Error::Deadlock, now);
+                // A supervisor that itself waits for this agent could never judge: its call ends. So does one that leads too far to say. If it waits
+                // with a fault, nobody is left to judge.
+                match self.waits_for(supervisor, me) {
+                    Ok(false) => {}
+                    Ok(true) => self.end_wait(supervisor, Error::Deadlock, now),
+                    Err(error) => self.end_wait(supervisor, error, now),
                 }
-                if supervisor == me || self.waits_for(supervisor, me) {
+                if supervisor == me || self.waits_for(supervisor, me) != Ok(false) {
                     self.condemn(me, now);
                     return;
                 }

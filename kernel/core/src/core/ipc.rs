@@ -5,6 +5,7 @@
 
 use aios_abi::Error;
 use aios_abi::id::{AgentId, MessageId};
+use aios_abi::limits::CALL_DEPTH;
 use aios_abi::message::{Received, RecvInfo, SendInfo};
 use aios_abi::rights::{Kind, Rights};
 
@@ -110,7 +111,7 @@ impl<M: Machine> Core<M> {
             Place::Coming => return Ok(Done::Again),
             Place::There(core) => return self.send_away(machine, me, core, server, info, Received::Call, outgoing, now),
         };
-        if to == me || self.waits_for(to, me) {
+        if to == me || self.waits_for(to, me)? {
             return Err(Error::Deadlock);
         }
         let waiting = self.waiting(to);
@@ -127,7 +128,7 @@ impl<M: Machine> Core<M> {
                     self.agents[to].state = State::Ready;
                     self.set_wait_timer(to, u64::MAX);
                     self.set_wait_timer(me, deadline);
-                    self.leave();
+                    self.lend_to(to, now);
                     return Ok(Done::Leave);
                 }
                 Err(Stop::Later) => return Ok(Done::Resume),
@@ -169,15 +170,18 @@ impl<M: Machine> Core<M> {
     }
 
     /// Whether the chain of calls and faults from `slot` leads to `target`. Chains have an end: whatever would close one is refused here and in `report`.
-    pub(super) fn waits_for(&self, slot: u16, target: u16) -> bool {
+    /// `LimitReached` if nobody can say, because more than [`CALL_DEPTH`] wait for each other from `slot` on.
+    #[inline]
+    pub(super) fn waits_for(&self, slot: u16, target: u16) -> Result<bool, Error> {
         let mut at = slot;
-        while let Some(peer) = self.agents[at].state.peer().and_then(|peer| self.agents.find(peer)) {
+        for _ in 0..=CALL_DEPTH {
+            let Some(peer) = self.agents[at].state.peer().and_then(|peer| self.agents.find(peer)) else { return Ok(false) };
             if peer == target {
-                return true;
+                return Ok(true);
             }
             at = peer;
         }
-        false
+        Err(Error::LimitReached)
     }
 
     pub(super) fn ipc_send(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {

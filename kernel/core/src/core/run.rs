@@ -1,7 +1,7 @@
 //! Whom to run: work that comes first, the decision, lending along chains of calls, waiting and waking.
 
 use aios_abi::Error;
-use aios_abi::limits::AGENTS;
+use aios_abi::limits::CALL_DEPTH;
 
 use super::{Core, Next, TIMER_WAIT};
 use crate::agent::State;
@@ -107,10 +107,11 @@ impl<M: Machine> Core<M> {
         }
     }
 
-    /// The agent that a context would run: the end of the chain of calls that starts at its owner, if that can run.
+    /// The agent that a context would run: the end of the chain of calls that starts at its owner, if that can run and is at most [`CALL_DEPTH`] links
+    /// away. In a longer chain, whoever is called beyond runs in its own context.
     pub(super) fn chain_end(&self, owner: u16) -> Option<u16> {
         let mut slot = owner;
-        for _ in 0..AGENTS {
+        for _ in 0..=CALL_DEPTH {
             let agent = self.agents.get(slot)?;
             if agent.suspended {
                 return None;
@@ -143,6 +144,17 @@ impl<M: Machine> Core<M> {
         match self.chain_end(self.context) {
             Some(agent) => self.current = agent,
             None => self.undecided = true,
+        }
+    }
+
+    /// The current agent waits for `server`, which has just become ready and runs in the same context, or in its own if the chain is too long to lend.
+    pub(super) fn lend_to(&mut self, server: u16, now: u64) {
+        match self.chain_end(self.context) {
+            Some(agent) => self.current = agent,
+            None => {
+                self.undecided = true;
+                self.wake(server, now);
+            }
         }
     }
 

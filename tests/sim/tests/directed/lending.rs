@@ -284,3 +284,96 @@ fn scheduling_parameters_change_under_a_running_and_under_a_lent_context() {
     answer(&mut world, server, message, 3);
     assert!(runs_within_a_second(&mut world, client));
 }
+
+/// Agents each of which has a capability of the next and is called by the one before; init calls the first.
+fn line_of_calls(world: &mut World, count: u64) -> Vec<Peer> {
+    let mut line: Vec<Peer> = Vec::new();
+    let mut services = Vec::new();
+    for _ in 0..count {
+        let (handle, id) = world.spawn(world.init, 60, 1);
+        let peer = Peer { slot: id.slot(), id, handle };
+        let init = world.init;
+        let minted = world.call(init, Call::CapMint, &[(9, handle), (0, 1), (1, ALL), (2, 0), (3, 0)]).expect("minted")[0];
+        services.push(match line.last() {
+            None => minted,
+            Some(&caller) => give(world, caller, minted, ALL),
+        });
+        line.push(peer);
+        listen(world, peer);
+    }
+    world.begin(world.init, Call::IpcCall, &[(9, services[0]), (10, length(8)), (12, FOREVER)]);
+    for (&caller, &service) in line.iter().zip(&services[1..]) {
+        call(world, caller, service, 1, FOREVER);
+    }
+    line
+}
+
+#[test]
+fn a_chain_of_hundreds_of_calls_is_lent_over_64_links_and_unwinds() {
+    let mut world = World::new(40_000);
+    world.checking = false;
+    let line = line_of_calls(&mut world, 300);
+    world.check();
+    let end = line[299];
+    assert_eq!(world.core.current(), end.slot, "somebody's time runs the end");
+    let mut message = world.finished(end.slot).expect("received")[12];
+    for (&server, &caller) in line.iter().rev().zip(line.iter().rev().skip(1)) {
+        reply(&mut world, server, message, 2).expect("replied");
+        world.check();
+        world.finished(caller.slot).expect("answered");
+        // What the caller was itself asked.
+        let above = line.iter().position(|&peer| peer == caller).and_then(|at| at.checked_sub(1));
+        let asker = above.map_or(world.init, |at| line[at].slot);
+        message = world.core.agents[asker].outgoing.message.0;
+    }
+    reply(&mut world, line[0], message, 3).expect("replied");
+    world.check();
+    world.finished(world.init).expect("answered");
+}
+
+#[test]
+fn nobody_calls_into_a_chain_that_is_too_long_to_follow() {
+    let mut world = World::new(40_000);
+    world.checking = false;
+    let line = line_of_calls(&mut world, 100);
+    let caller = *line.last().expect("many");
+    let init = world.init;
+    let own = world.own_slot(caller.slot, 1);
+    let _ = own;
+    for (at, expected) in [(0, Error::LimitReached), (30, Error::LimitReached), (40, Error::Deadlock), (98, Error::Deadlock)] {
+        // The end of the chain has a capability of one in it.
+        let minted = mint_by(&mut world, line[at], caller);
+        let args = [(9, minted), (10, length(8)), (12, FOREVER)];
+        assert_eq!(world.call(caller.slot, Call::IpcCall, &args).map(drop), Err(expected), "link {at}");
+    }
+    assert!(world.waits(init));
+}
+
+/// A capability of an agent for another, without asking anybody who waits.
+fn mint_by(world: &mut World, of: Peer, holder: Peer) -> u64 {
+    let mut slot = *world.core.agents[holder.slot].slots.look(1).expect("itself");
+    slot.kind = aios_abi::rights::Kind::Service;
+    slot.object = of.id.0;
+    slot.rights = aios_abi::rights::Rights::ALL;
+    aios_core::cap::refer(&world.sim, slot.node);
+    let index = world.core.agents[holder.slot].slots.next_place();
+    world.core.agents[holder.slot].slots.fill(index, slot).0 as u64
+}
+
+#[test]
+fn a_fault_at_the_end_of_a_long_chain_reaches_a_supervisor_that_waits_at_its_other_end() {
+    let mut world = World::new(40_000);
+    world.checking = false;
+    let line = line_of_calls(&mut world, 100);
+    let end = line[99];
+    world.switch_to(end.slot);
+    let exception = aios_core::core::Exception { cause: aios_abi::message::FaultCause::DataPermission, syndrome: 0, address: 8 };
+    world.core.fault(&mut world.sim, exception, world.now);
+    world.settle();
+    world.check();
+    assert_eq!(world.finished(world.init), Err(Error::LimitReached), "it can't be said whether it waits for the one that faults");
+    let init = world.init;
+    let got = world.call(init, Call::IpcRecv, &[(10, 0), (12, FOREVER)]).expect("the fault");
+    assert_eq!(kind(&got), aios_abi::message::Received::Fault);
+    world.call(init, Call::FaultReply, &[(9, got[12]), (0, 2)]).expect("killed");
+}
