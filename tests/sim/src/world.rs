@@ -117,11 +117,12 @@ impl World {
             if self.sim.timer <= self.now {
                 self.core.tick(&mut self.sim, self.now);
             }
-            if self.now == end {
+            self.let_go();
+            // A tick serves a bounded number of timers.
+            if self.now == end && self.sim.timer > self.now {
                 self.settle();
                 return;
             }
-            self.let_go();
         }
     }
 

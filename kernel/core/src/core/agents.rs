@@ -2,7 +2,7 @@
 
 use aios_abi::call::{AgentOp, CLASS_EDF, CLASS_FAIR, SLOT_POOL, SLOT_SELF};
 use aios_abi::id::AgentId;
-use aios_abi::limits::{MAILBOX_PAGES, USER_BASE, USER_END};
+use aios_abi::limits::{BUDGET_MIN_NS, MAILBOX_PAGES, USER_BASE, USER_END};
 use aios_abi::rights::{Kind, Rights};
 use aios_abi::{ABI_VERSION, Error};
 
@@ -287,7 +287,7 @@ impl<M: Machine> Core<M> {
         let capability = self.capability(machine, me, self.arg(me, 9), Kind::Agent, Rights::SCHEDULE, now)?;
         let params = match self.arg(me, 0) {
             CLASS_FAIR => Params::fair(self.arg(me, 1)),
-            CLASS_EDF => Params::edf(self.arg(me, 1), self.arg(me, 2)),
+            CLASS_EDF if self.arg(me, 1) >= BUDGET_MIN_NS => Params::edf(self.arg(me, 1), self.arg(me, 2)),
             _ => None,
         };
         let params = params.ok_or(Error::BadArgument)?;

@@ -61,6 +61,9 @@ const TIMER_PQC: u8 = 2;
 /// Timer of an agent: the first expiry of what it has mapped.
 const TIMER_EXPIRY: u8 = 3;
 
+/// Timers that one tick serves at most. The rest follow in the next ones, which come before anybody runs.
+const TIMERS_PER_TICK: usize = 64;
+
 /// How a call ended that did not fail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Done {
@@ -312,7 +315,8 @@ impl<M: Machine> Core<M> {
         self.counters.interrupts += 1;
         self.timer_ns = u64::MAX;
         self.timer_stale = true;
-        while let Some((slot, kind)) = self.timers.expire(&mut self.agents, now) {
+        for _ in 0..TIMERS_PER_TICK {
+            let Some((slot, kind)) = self.timers.expire(&mut self.agents, now) else { break };
             match kind {
                 TIMER_WAIT => self.end_wait(slot, Error::Timeout, now),
                 TIMER_USER => {

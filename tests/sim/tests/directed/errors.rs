@@ -258,11 +258,21 @@ fn errors_of_agents() {
         let args = [(9, fresh), (0, AgentOp::Start as u64), (1, entry), (2, sp)];
         stage.refused(Call::AgentControl, &args, Error::BadAddress);
     }
-    for (class, one, two) in
-        [(2, 1, 1), (CLASS_FAIR, 0, 0), (CLASS_FAIR, 1025, 0), (CLASS_EDF, 0, 1_000_000), (CLASS_EDF, 2, 1), (CLASS_EDF, 1, 1)]
-    {
+    for (class, one, two) in [
+        (2, 1, 1),
+        (CLASS_FAIR, 0, 0),
+        (CLASS_FAIR, 1025, 0),
+        (CLASS_EDF, 0, 1_000_000),
+        (CLASS_EDF, 249_999, 10_000_000),
+        (CLASS_EDF, 2, 1),
+        (CLASS_EDF, 1, 1),
+    ] {
         stage.refused(Call::SchedSet, &[(9, peer.handle), (0, class), (1, one), (2, two)], Error::BadArgument);
     }
+    stage
+        .world
+        .call(stage.init, Call::SchedSet, &[(9, peer.handle), (0, CLASS_EDF), (1, 250_000), (2, 10_000_000)])
+        .expect("the smallest budget");
     let all = [(9, peer.handle), (0, CLASS_EDF), (1, 10_000_000), (2, 10_000_000)];
     stage.refused(Call::SchedSet, &all, Error::NotAdmitted);
     stage.refused(Call::Watch, &[(9, peer.handle), (0, 0)], Error::BadArgument);

@@ -365,3 +365,32 @@ fn a_failed_spawn_leaves_nothing_behind_whichever_allocation_fails() {
     }
     assert!(failures >= 9, "{failures} allocations");
 }
+
+#[test]
+fn a_tick_serves_a_bounded_number_of_timers_and_the_rest_follows_before_anybody_runs() {
+    let mut world = World::new(40_000);
+    world.checking = false;
+    let at = 50_000_000_000;
+    let sleepers: Vec<_> = (0..300)
+        .map(|_| {
+            let (handle, id) = world.spawn(world.init, 40, 0);
+            let sleeper = Peer { slot: id.slot(), id, handle };
+            world.begin(sleeper.slot, Call::IpcRecv, &[(10, 0), (12, at)]);
+            sleeper
+        })
+        .collect();
+    let asleep = |world: &World| sleepers.iter().filter(|&&sleeper| state(world, sleeper) == State::Receiving).count();
+    let init = world.init;
+    world.begin(init, Call::IpcRecv, &[(10, 0), (12, FOREVER)]);
+    world.now = at;
+    let mut left = 300;
+    while left != 0 {
+        assert!(world.sim.timer <= world.now, "the timer goes off at once while {left} sleep");
+        world.core.tick(&mut world.sim, world.now);
+        let now = asleep(&world);
+        assert!(now < left && left - now <= 64, "{} timers in one tick", left - now);
+        left = now;
+        let _ = world.core.next(&mut world.sim, world.now);
+    }
+    world.check();
+}
