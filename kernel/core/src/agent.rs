@@ -142,6 +142,11 @@ pub enum Work {
         /// Bytes that are there.
         done: u32,
     },
+    /// Clear away an agent that this one ended or restarts, so that what it had is there when the call returns.
+    Clear {
+        /// The agent.
+        victim: AgentId,
+    },
     /// Load the long message that the registers name into cargo; then the call that sends it is made.
     Load {
         /// Where to.
@@ -492,6 +497,8 @@ pub struct Agent<M: Machine> {
 pub struct Reap {
     /// Next dying agent.
     pub next: u16,
+    /// Previous dying agent.
+    pub previous: u16,
     /// What is done already.
     pub phase: u8,
     /// Next index within the phase.
@@ -500,11 +507,13 @@ pub struct Reap {
     pub restart: bool,
     /// It waits for other cores or for its children.
     pub parked: bool,
+    /// Mappings may exist that were made through what it derived.
+    pub mapped: bool,
     /// A child came to another core while the children were looked for: they are looked for again.
     pub again: bool,
     /// The core whose turn it is.
     pub core: u16,
-    /// Where the search for mappings of a frame goes on: agent and slot index.
+    /// Where the search for void mappings goes on: agent and slot index.
     pub scan: (u16, u16),
     /// What is left of the address space.
     pub space: DestroyCursor,
@@ -560,10 +569,12 @@ impl<M: Machine> Object for Agent<M> {
         timed: [0; TIMED_MAPPINGS],
         reap: Reap {
             next: 0,
+            previous: 0,
             phase: 0,
             index: 0,
             restart: false,
             parked: false,
+            mapped: false,
             again: false,
             core: 0,
             scan: (0, 0),
@@ -594,6 +605,11 @@ impl<M: Machine> Agent<M> {
     /// Whether it could run if a processor were free.
     pub fn is_ready(&self) -> bool {
         self.state == State::Ready && !self.suspended
+    }
+
+    /// Whether what it has is being taken back, and something can be done for that now.
+    pub const fn is_clearing(&self) -> bool {
+        self.reap.phase != 0 && !self.reap.parked
     }
 
     /// Puts pending notification bits into the registers of a receive.

@@ -2,7 +2,7 @@
 
 use aios_abi::call::SLOT_FIRST;
 use aios_abi::id::SlotHandle;
-use aios_abi::limits::{PAGE_SIZE, USER_BASE};
+use aios_abi::limits::{AGENTS, PAGE_SIZE, USER_BASE};
 use aios_abi::rights::{Kind, Rights};
 use aios_abi::{ABI_VERSION, AgentId, Call, Error};
 use aios_core::agent::{Agent, State};
@@ -57,8 +57,21 @@ impl Cluster {
         }
     }
 
-    /// Lets everything happen that happens without an agent's doing.
+    /// Lets everything happen that happens without an agent's doing. Clearing away agents that ended takes turns like any agent: then time passes.
     pub fn settle(&mut self) {
+        for _ in 0..10_000 {
+            self.rest();
+            let clearing = |core: &Core<Sim>| (1..AGENTS as u16).any(|slot| core.agents.get(slot).is_some_and(Agent::is_clearing));
+            if !self.cores.iter().any(|core| clearing(core)) {
+                return;
+            }
+            self.now += 250_000;
+            self.ring();
+        }
+        panic!("what ended is never cleared away");
+    }
+
+    fn rest(&mut self) {
         for _ in 0..100_000 {
             let mut busy = false;
             for core in 0..self.sim.cores {
@@ -75,13 +88,18 @@ impl Cluster {
     /// Moves the clock.
     pub fn pass(&mut self, ns: u64) {
         self.now += ns;
+        self.ring();
+        self.settle();
+    }
+
+    /// Lets the timers go off that are due.
+    fn ring(&mut self) {
         for core in 0..self.sim.cores {
             self.sim.core = core;
             if self.sim.timers[core as usize] <= self.now {
                 self.cores[core as usize].tick(&mut self.sim, self.now);
             }
         }
-        self.settle();
     }
 
     /// The core on which an agent lives.
@@ -147,6 +165,10 @@ impl Cluster {
     /// Has an agent make a call that ends at once; answers its registers.
     pub fn call(&mut self, slot: u16, call: Call, args: Args<'_>) -> Result<[u64; 31], Error> {
         self.begin(slot, call, args);
+        // Work that the call left behind is done in the caller's next turns.
+        if self.agent(slot).is_some_and(|agent| agent.work.is_some()) {
+            self.switch_to(slot);
+        }
         self.finished(slot)
     }
 

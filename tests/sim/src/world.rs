@@ -167,7 +167,22 @@ impl World {
     /// Has an agent make a call that ends at once; answers its registers.
     pub fn call(&mut self, slot: u16, call: Call, args: Args<'_>) -> Result<[u64; 31], Error> {
         self.begin(slot, call, args);
+        // Work that the call left behind is done in the caller's next turns.
+        if self.core.agents.get(slot).is_some_and(|agent| agent.work.is_some()) {
+            self.switch_to(slot);
+        }
         self.finished(slot)
+    }
+
+    /// Lets time pass until nothing is left of agents that ended: clearing them away takes turns like any agent.
+    pub fn clear(&mut self) {
+        for _ in 0..10_000 {
+            if !self.slots().any(|slot| self.core.agents[slot].reap.phase != 0) {
+                return;
+            }
+            self.pass(250_000);
+        }
+        panic!("what ended is never cleared away");
     }
 
     /// The registers of an agent whose call has ended.

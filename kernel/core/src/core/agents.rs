@@ -9,7 +9,7 @@ use aios_abi::{ABI_VERSION, Error};
 use super::memory::{Tables, map_error};
 use super::remote::{Asking, Place, Request};
 use super::{Core, Done, Outcome};
-use crate::agent::{Agent, State};
+use crate::agent::{Agent, State, Work};
 use crate::cap::Slot;
 use crate::machine::Machine;
 use crate::pool::Pool;
@@ -60,6 +60,7 @@ impl<M: Machine> Core<M> {
         let mut capability = Slot { kind: Kind::Agent, rights: CHILD_RIGHTS, object: id.0, ..Slot::EMPTY };
         if let Err(error) = self.attach_node(machine, me, None, &mut capability) {
             self.condemn(slot, now);
+            self.agents[me].work = Some(Work::Clear { victim: id });
             return Err(error);
         }
         let handle = self.place(me, capability);
@@ -104,7 +105,14 @@ impl<M: Machine> Core<M> {
             agent.supervisor = (parent_id, 0);
         }
         // From here on the reaper gives everything back, the quota too.
-        self.furnish(machine, slot, mailbox).inspect_err(|_| self.condemn(slot, now)).map(|()| (slot, id))
+        if let Err(error) = self.furnish(machine, slot, mailbox) {
+            self.condemn(slot, now);
+            if let Some((parent, _)) = payer {
+                self.agents[parent].work = Some(Work::Clear { victim: id });
+            }
+            return Err(error);
+        }
+        Ok((slot, id))
     }
 
     fn payer_pool(&mut self, payer: Option<(u16, usize)>) -> &mut Pool {
@@ -206,6 +214,9 @@ impl<M: Machine> Core<M> {
                 let before = self.agents[me].registers.x[8];
                 self.agents[me].succeed();
                 self.control(machine, slot, op, arguments, now).inspect_err(|_| self.set_arg(me, 8, before))?;
+                if matches!(op, AgentOp::Kill | AgentOp::Restart) {
+                    self.clear_away(me, target);
+                }
                 Ok(Done::Leave)
             }
             Place::Coming => Ok(Done::Again),

@@ -161,15 +161,8 @@ impl<M: Machine> Core<M> {
         machine.node(root).is_some_and(|root| root.extent.load(Ordering::Relaxed) >= MAPPING)
     }
 
-    /// One bounded step of removing the mappings of void capabilities of a tree; the next place to look at, or `None` at the end.
-    pub(super) fn unmap_void(
-        &mut self,
-        machine: &mut M,
-        root: u32,
-        mut agent: u16,
-        mut index: u16,
-        whole_tree: bool,
-    ) -> Option<(u16, u16)> {
+    /// One bounded step of removing the mappings of void capabilities of a tree, or of all trees; the next place to look at, or `None` at the end.
+    pub(super) fn unmap_void(&mut self, machine: &mut M, root: Option<u32>, mut agent: u16, mut index: u16) -> Option<(u16, u16)> {
         let end = (SLOT_PAGES * SLOTS_PER_PAGE) as u16;
         let mut left = SLOTS_PER_PAGE;
         while (agent as usize) < aios_abi::limits::AGENTS {
@@ -184,13 +177,15 @@ impl<M: Machine> Core<M> {
                 }
                 left -= 1;
                 let hit = self.agents[agent].slots.look(index).is_some_and(|slot| {
-                    slot.root.index() == root
+                    root.is_none_or(|root| slot.root.index() == root)
                         && slot.word != 0
                         && matches!(slot.kind, Kind::Frame | Kind::Device)
-                        && (whole_tree || !cap::is_valid(machine, slot.node, root))
+                        && !cap::is_valid(machine, slot.node, slot.root.index())
                 });
                 if hit {
                     self.unmap_slot(machine, agent, index);
+                    // Many pages may have gone.
+                    left = 0;
                 }
                 index += 1;
             }

@@ -347,6 +347,9 @@ impl<M: Machine> Core<M> {
         for slot in self.present().filter(|&slot| self.agents[slot].is_ready()) {
             holds("who could run is reached by a context", slot, reached.contains(slot), self.context as u64)?;
         }
+        for slot in self.present().filter(|&slot| self.agents[slot].is_clearing()) {
+            holds("who is to be cleared away competes", slot, reached.contains(slot), self.context as u64)?;
+        }
         if self.dying == 0 && !self.undecided && self.context != 0 {
             let end = self.chain_end(self.context);
             equal("who runs is at the end of the running chain", self.context, end.unwrap_or(0) as u64, self.current as u64)?;

@@ -241,7 +241,12 @@ impl<M: Machine> Core<M> {
         let faulted = message.sender_slot();
         let core = machine.home(faulted).filter(|&core| core as u64 != self.facts.core && self.agents.get(faulted).is_none());
         match core {
-            None => self.judge(message, from, verdict, pc, now).map(|()| Done::Return),
+            None => {
+                let victim = self.agents.get(faulted).map_or(AgentId::KERNEL, |agent| agent.id);
+                self.judge(message, from, verdict, pc, now)?;
+                self.clear_away(me, victim);
+                Ok(Done::Return)
+            }
             Some(core) => self.ask(machine, me, core, Request::Judge { message, from, verdict, pc }, Asking::Status),
         }
     }

@@ -336,6 +336,7 @@ impl<M: Machine> Core<M> {
                 }
                 None
             }
+            Work::Clear { victim } => return self.clear_step(machine, me, victim, now),
             Work::Post { .. } => {
                 self.post_step(machine, me, now);
                 return true;
@@ -344,7 +345,7 @@ impl<M: Machine> Core<M> {
                 self.load_step(machine, me, cargo, done, now);
                 return true;
             }
-            Work::Unmap { root, agent, slot, core: 0, bits } => Some(match self.unmap_void(machine, root, agent, slot, false) {
+            Work::Unmap { root, agent, slot, core: 0, bits } => Some(match self.unmap_void(machine, Some(root), agent, slot) {
                 Some((agent, slot)) => Work::Unmap { root, agent, slot, core: 0, bits },
                 None => Work::Unmap { root, agent: 1, slot: 1, core: 1, bits },
             }),
@@ -352,7 +353,7 @@ impl<M: Machine> Core<M> {
             Work::Unmap { root, core, bits, .. } if core <= machine.cores() && Self::is_mapped(machine, root) => {
                 let next = Work::Unmap { root, agent: 1, slot: 1, core: core + 1, bits };
                 let mine = u64::from(core - 1) == self.facts.core;
-                let sweep = Request::Sweep { root, whole: false };
+                let sweep = Request::Sweep { root: Some(root) };
                 if !mine && self.ask(machine, me, core - 1, sweep, Asking::Work) != Ok(Done::Leave) {
                     return false;
                 }

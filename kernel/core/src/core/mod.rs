@@ -161,8 +161,10 @@ pub struct Core<M: Machine> {
     timer_stale: bool,
     /// Last message counter.
     messages: u64,
-    /// First agent to clear away; 0 is none.
+    /// First of the agents that are being cleared away; 0 is none.
     dying: u16,
+    /// The first agent is dying: there is nothing left to do.
+    over: bool,
     /// Agents alive.
     alive: u64,
     bindings: [Binding; IRQS],
@@ -215,6 +217,7 @@ impl<M: Machine> Core<M> {
         timer_stale: true,
         messages: 0,
         dying: 0,
+        over: false,
         alive: 0,
         bindings: [const { Binding::FREE }; IRQS],
         pqc_server: Registration::NONE,

@@ -1,11 +1,16 @@
 //! The end of agents: kill, restart, and the clearing away, in bounded steps.
 //!
-//! A condemned agent never runs again from that moment: it leaves the scheduler at once. What it has is taken back by [`Core::reap_step`]s, in phases,
-//! each resumable at any index. A restart runs the same phases but keeps block, id, pool, mailbox and place in the family.
+//! A condemned agent never runs again from that moment. What it has is taken back by [`Core::reap_step`]s, in phases, each resumable at any index. A
+//! restart runs the same phases but keeps block, id, pool, mailbox and place in the family.
+//!
+//! Clearing away takes turns like any agent: the dying agent's context competes for them, as a fair one of default weight (a restarted agent's keeps its
+//! parameters), so it ends within the starvation bound and takes nothing from reservations. Who ended it, on the same core, does the work in its own time
+//! as long as there is some to do: what the dead agent had is there when the call returns.
 
 use aios_abi::Error;
 use aios_abi::id::AgentId;
-use aios_abi::limits::{AGENTS, NODE_PAGES, NODES_PER_PAGE, PQC_OPERATIONS};
+use aios_abi::limits::{AGENTS, NODES_PER_PAGE, PQC_OPERATIONS, WEIGHT_DEFAULT};
+use aios_abi::rights::Kind;
 
 use super::memory::Tables;
 use super::remote::{Asking, Notice, Request};
@@ -14,11 +19,14 @@ use crate::agent::{Handler, Operation, Reap, State, Work};
 use crate::cap::{self, Node};
 use crate::machine::Machine;
 use crate::pool::Pool;
+use crate::sched::Params;
 use crate::space::{Owner, Progress, Regions};
 use crate::timers::KINDS;
 
 /// Slots dropped in one step.
 const SLOTS_PER_STEP: u16 = 16;
+/// Parked agents that are passed over in the search for one that something can be done for.
+const LOOKS: usize = 64;
 
 const ANSWER: u8 = 1;
 const DEPART: u8 = 2;
@@ -26,11 +34,13 @@ const DEPART_ELSEWHERE: u8 = 3;
 const CHILDREN: u8 = 4;
 const REVOCATION: u8 = 5;
 const SLOTS: u8 = 6;
-const NODES: u8 = 7;
-const QUIET: u8 = 8;
-const NODE_PAGES_BACK: u8 = 9;
-const SPACE: u8 = 10;
-const MAIL: u8 = 11;
+const VOID: u8 = 7;
+const SWEEP: u8 = 8;
+const NODES: u8 = 9;
+const QUIET: u8 = 10;
+const NODE_PAGES_BACK: u8 = 11;
+const SPACE: u8 = 12;
+const MAIL: u8 = 13;
 
 impl<M: Machine> Core<M> {
     /// Ends an agent: it doesn't run again, and the reaper takes it apart.
@@ -42,12 +52,17 @@ impl<M: Machine> Core<M> {
         self.stop(slot, now);
         let agent = &mut self.agents[slot];
         agent.state = State::Dying;
+        agent.suspended = false;
+        self.over |= agent.parent.is_kernel();
+        // A reservation ends with its agent; the fair class always takes one more.
+        let _ = self.sched.set(&mut self.agents, slot, Params::Fair { weight: WEIGHT_DEFAULT as u64 }, now);
         if restarting {
             // From the start again: while the restart waited for other cores, others may have called it.
-            let Reap { next, space, .. } = agent.reap;
-            agent.reap = Reap { next, space, phase: ANSWER, ..Reap::default() };
+            let Reap { next, previous, space, .. } = self.agents[slot].reap;
+            self.agents[slot].reap = Reap { next, previous, space, phase: ANSWER, ..Reap::default() };
+            self.wake(slot, now);
         } else {
-            self.enlist(slot, false);
+            self.enlist(slot, false, now);
         }
     }
 
@@ -77,13 +92,51 @@ impl<M: Machine> Core<M> {
         agent.work = agent.work.filter(|work| matches!(work, Work::Unmap { .. } | Work::Load { .. }));
         agent.forget_copies();
         agent.operations = [Operation::FREE; PQC_OPERATIONS];
+        agent.debit = AgentId::KERNEL;
         agent.state = State::New;
     }
 
-    /// Puts an agent in front of those that wait to be cleared away: children go before their parent, whose quota theirs is a part of.
-    fn enlist(&mut self, slot: u16, restart: bool) {
-        self.agents[slot].reap = Reap { next: self.dying, phase: ANSWER, restart, ..Reap::default() };
+    /// Puts an agent in front of those that are being cleared away, and lets it compete.
+    fn enlist(&mut self, slot: u16, restart: bool, now: u64) {
+        let next = self.dying;
+        self.agents[slot].reap = Reap { next, phase: ANSWER, restart, ..Reap::default() };
+        if next != 0 {
+            self.agents[next].reap.previous = slot;
+        }
         self.dying = slot;
+        self.wake(slot, now);
+    }
+
+    /// What a dying agent waited for has come.
+    pub(super) fn unpark(&mut self, slot: u16, now: u64) {
+        let agent = &mut self.agents[slot];
+        if agent.reap.parked && agent.asking == Asking::Nothing {
+            agent.reap.parked = false;
+            self.wake(slot, now);
+        }
+    }
+
+    /// `killer` ended or restarts `victim`, if that is so: it clears away what it can before it goes on.
+    pub(super) fn clear_away(&mut self, killer: u16, victim: AgentId) {
+        let clearing = self.agents.get(victim.slot()).is_some_and(|agent| agent.id == victim && agent.reap.phase != 0);
+        if clearing && self.agents.get(killer).is_some_and(|agent| agent.reap.phase == 0 && agent.id != victim) {
+            self.agents[killer].work = Some(Work::Clear { victim });
+        }
+    }
+
+    /// One step of clearing away for whoever ended `victim`: of the victim itself, or of its family, for which it waits. False if it can't go on now.
+    pub(super) fn clear_step(&mut self, machine: &mut M, killer: u16, victim: AgentId, now: u64) -> bool {
+        let clearing = self.agents.get(victim.slot()).filter(|agent| agent.id == victim && agent.reap.phase != 0);
+        let slot = match clearing {
+            None => 0,
+            Some(agent) if !agent.reap.parked => victim.slot(),
+            Some(_) => self.reapable(),
+        };
+        if slot == 0 {
+            self.agents[killer].work = None;
+            return true;
+        }
+        self.reap_step(machine, slot, now)
     }
 
     /// `AgentControl` Restart: the same phases, and then the agent is new again.
@@ -94,17 +147,20 @@ impl<M: Machine> Core<M> {
         self.stop(target, now);
         self.agents[target].suspended = false;
         self.agents[target].incarnation = self.agents[target].incarnation.wrapping_add(1).max(1);
-        self.enlist(target, true);
+        self.enlist(target, true, now);
         Ok(())
     }
 
-    /// The first dying agent for which something can be done now; 0 if there is none.
-    pub(super) fn reapable(&self) -> u16 {
+    /// The agent that was condemned last of those for which something can be done now; 0 if none is found. Children are condemned after their parent.
+    fn reapable(&self) -> u16 {
         let mut slot = self.dying;
-        while slot != 0 && self.agents[slot].reap.parked {
+        for _ in 0..LOOKS {
+            if slot == 0 || !self.agents[slot].reap.parked {
+                return slot;
+            }
             slot = self.agents[slot].reap.next;
         }
-        slot
+        0
     }
 
     /// One bounded step of clearing a dying agent away; false if it has to wait for room in a ring.
@@ -152,10 +208,12 @@ impl<M: Machine> Core<M> {
                 None => return false,
             },
             SLOTS => self.reap_slots(machine, slot, now),
-            NODES => match self.reap_nodes(machine, slot, index, now) {
+            VOID => self.void_nodes(machine, slot, index as usize),
+            SWEEP => match self.sweep_void(machine, slot) {
                 Some(done) => done,
                 None => return false,
             },
+            NODES => self.reap_nodes(machine, slot, index, now),
             // A core that looked a node up before its page was hidden is through with it when it answers.
             QUIET => match self.ask_all(machine, slot, Request::Pass) {
                 Some(all) => all,
@@ -179,15 +237,19 @@ impl<M: Machine> Core<M> {
             reap.index = 0;
             reap.core = 0;
         }
+        // A parked agent doesn't compete.
+        self.undecided |= reap.parked;
         true
     }
 
     /// A child of this agent, which may be dying, came to live on a core where it may have been looked for already.
-    pub(super) fn child_arrived(&mut self, parent: AgentId) {
+    pub(super) fn child_arrived(&mut self, parent: AgentId, now: u64) {
         let Some(agent) = self.agents.get_mut(parent.slot()).filter(|agent| agent.id == parent) else { return };
         let reap = &mut agent.reap;
         reap.again |= (DEPART..=CHILDREN).contains(&reap.phase);
-        reap.parked &= reap.phase != CHILDREN;
+        if reap.phase == CHILDREN {
+            self.unpark(parent.slot(), now);
+        }
     }
 
     /// Asks the other cores one after the other on behalf of a dying agent. Answers whether all have answered; `None` if there is no room now.
@@ -211,11 +273,11 @@ impl<M: Machine> Core<M> {
     fn finish_revocation(&mut self, machine: &mut M, slot: u16) -> Option<bool> {
         let Some(Work::Unmap { root, agent, slot: at, core, bits }) = self.agents[slot].work else { return Some(true) };
         if core == 0 {
-            let (agent, at, core) = self.unmap_void(machine, root, agent, at, false).map_or((1, 1, 1), |(agent, at)| (agent, at, 0));
+            let (agent, at, core) = self.unmap_void(machine, Some(root), agent, at).map_or((1, 1, 1), |(agent, at)| (agent, at, 0));
             self.agents[slot].work = Some(Work::Unmap { root, agent, slot: at, core, bits });
             return Some(false);
         }
-        let done = self.ask_all(machine, slot, Request::Sweep { root, whole: false })?;
+        let done = self.ask_all(machine, slot, Request::Sweep { root: Some(root) })?;
         if done {
             self.agents[slot].work = None;
         }
@@ -227,9 +289,11 @@ impl<M: Machine> Core<M> {
         let first = self.agents[slot].reap.index as u16;
         let mut stop = end.min(first + SLOTS_PER_STEP);
         for index in first..stop {
+            let mapped =
+                self.agents[slot].slots.look(index).is_some_and(|held| matches!(held.kind, Kind::Frame | Kind::Device) && held.word != 0);
             self.drop_slot(machine, slot, index, now);
-            if self.outbox.is_waiting() {
-                // One capability can tell other cores of the last use of all that it was derived from.
+            if mapped || self.outbox.is_waiting() {
+                // A mapping has many pages, and one capability can tell other cores of the last use of all that it was derived from.
                 stop = index + 1;
                 break;
             }
@@ -244,35 +308,41 @@ impl<M: Machine> Core<M> {
         true
     }
 
-    /// Voids what the agent derived. Frames that it paid go back once nobody has them mapped. `None` if there is no room in a ring now.
-    fn reap_nodes(&mut self, machine: &mut M, slot: u16, index: u32, now: u64) -> Option<bool> {
+    /// Voids what the agent derived, a page of nodes in a step, and notes whether anything is mapped by that.
+    fn void_nodes(&mut self, machine: &mut M, slot: u16, page: usize) -> bool {
+        let Some(number) = self.agents[slot].node_pages.get(page).and_then(|page| page.checked_sub(1)) else { return true };
         let per_page = NODES_PER_PAGE as u32;
-        let page = (index / per_page) as usize;
-        if page >= NODE_PAGES {
+        for node in number * per_page..(number + 1) * per_page {
+            cap::annul(machine, node);
+            // A node that was let go by itself has no references left.
+            let held = machine.node(node).filter(|node| node.references() != 0).map(Node::root);
+            self.agents[slot].reap.mapped |= held.is_some_and(|root| Self::is_mapped(machine, root));
+        }
+        self.agents[slot].reap.index = page as u32 + 1;
+        false
+    }
+
+    /// What others hold by those nodes is void: their mappings go, on this core, then on the others; once for all of the agent's nodes. `None` if there is no
+    /// room in a ring now.
+    fn sweep_void(&mut self, machine: &mut M, slot: u16) -> Option<bool> {
+        if !self.agents[slot].reap.mapped {
             return Some(true);
         }
-        let Some(number) = self.agents[slot].node_pages[page].checked_sub(1) else {
-            self.agents[slot].reap.index = NODE_PAGES as u32 * per_page;
+        let (agent, at) = self.agents[slot].reap.scan;
+        if (agent as usize) < AGENTS {
+            self.agents[slot].reap.scan = self.unmap_void(machine, None, agent.max(1), at).unwrap_or((AGENTS as u16, 0));
             return Some(false);
-        };
+        }
+        self.ask_all(machine, slot, Request::Sweep { root: None })
+    }
+
+    /// Lets go of what the void nodes were derived from. Frames that the agent paid go back: nobody has them mapped any more.
+    fn reap_nodes(&mut self, machine: &mut M, slot: u16, index: u32, now: u64) -> bool {
+        let per_page = NODES_PER_PAGE as u32;
+        let page = (index / per_page) as usize;
+        let Some(number) = self.agents[slot].node_pages.get(page).and_then(|page| page.checked_sub(1)) else { return true };
         let node = number * per_page + index % per_page;
         let is_root = machine.node(node).is_some_and(|node| node.depth() == 0);
-        cap::annul(machine, node);
-        // What others hold by this node is void now: their mappings go first, on this core, then on the others. A node that was let go by itself has no
-        // references left.
-        let held = machine.node(node).filter(|node| node.references() != 0).map(Node::root);
-        if let Some(root) = held.filter(|&root| Self::is_mapped(machine, root)) {
-            let (agent, at) = self.agents[slot].reap.scan;
-            if (agent as usize) < AGENTS {
-                self.agents[slot].reap.scan = self.unmap_void(machine, root, agent.max(1), at, is_root).unwrap_or((AGENTS as u16, 0));
-                return Some(false);
-            }
-            if !self.ask_all(machine, slot, Request::Sweep { root, whole: is_root })? {
-                return Some(false);
-            }
-        }
-        self.agents[slot].reap.scan = (0, 0);
-        self.agents[slot].reap.core = 0;
         // Not before: with its last reference a frame's memory goes back.
         if let Some(parent) = cap::orphan(machine, node) {
             self.release_from(machine, parent, now);
@@ -286,7 +356,7 @@ impl<M: Machine> Core<M> {
         if next.is_multiple_of(per_page) {
             machine.hide_nodes(number);
         }
-        Some(false)
+        false
     }
 
     /// The pages of hidden nodes go back.
@@ -339,27 +409,27 @@ impl<M: Machine> Core<M> {
         false
     }
 
-    /// Takes an agent out of the list of dying ones.
-    fn unlist(&mut self, slot: u16) {
-        let next = core::mem::take(&mut self.agents[slot].reap).next;
-        if self.dying == slot {
-            self.dying = next;
-            return;
+    /// Takes an agent out of the list of dying ones; its context has no more to do.
+    fn unlist(&mut self, slot: u16, now: u64) {
+        let Reap { next, previous, .. } = core::mem::take(&mut self.agents[slot].reap);
+        match previous {
+            0 => self.dying = next,
+            _ => self.agents[previous].reap.next = next,
         }
-        let mut at = self.dying;
-        while at != 0 {
-            let reap = &mut self.agents[at].reap;
-            if reap.next == slot {
-                reap.next = next;
-                return;
-            }
-            at = reap.next;
+        if next != 0 {
+            self.agents[next].reap.previous = previous;
         }
+        if self.context == slot {
+            self.pay(now);
+            (self.context, self.current) = (0, 0);
+        }
+        self.sched.dequeue(&mut self.agents, slot);
+        self.undecided = true;
     }
 
     /// The agent is new again: it keeps id, pool, mailbox, name and supervisor.
     fn reborn(&mut self, machine: &mut M, slot: u16, now: u64) {
-        self.unlist(slot);
+        self.unlist(slot, now);
         machine.forget(slot);
         let agent = &mut self.agents[slot];
         let [own, made @ ..] = &mut agent.pools;
@@ -384,7 +454,7 @@ impl<M: Machine> Core<M> {
 
     /// The agent is gone: watchers hear of it, the quota goes back, the place is free.
     fn bury(&mut self, machine: &mut M, slot: u16, now: u64) {
-        self.unlist(slot);
+        self.unlist(slot, now);
         let agent = &self.agents[slot];
         let (id, watchers, parent, payer, quota) = (agent.id, agent.watchers, agent.parent, agent.payer as usize, agent.pools[0].quota);
         self.counters.gone_ns += self.sched.remove(&mut self.agents, slot);

@@ -11,32 +11,36 @@ impl<M: Machine> Core<M> {
     /// Decides whom to run, after doing the work that has to be done first.
     pub fn next(&mut self, machine: &mut M, now: u64) -> Next {
         loop {
-            let dying = self.reapable();
-            if dying != 0 {
-                if self.agents[dying].parent.is_kernel() {
-                    return Next::Halt;
-                }
-                if !self.reap_step(machine, dying, now) || machine.interrupt_pending() || !self.flush(machine, now) {
-                    return Next::Interrupted;
-                }
-                continue;
-            }
-            if self.jobs_waiting && self.job_step(machine, now) {
-                if machine.interrupt_pending() || !self.flush(machine, now) {
-                    return Next::Interrupted;
-                }
-                continue;
-            }
             if self.outbox.is_waiting() && !self.flush(machine, now) {
                 return Next::Interrupted;
             }
             if self.undecided {
                 self.decide(now);
             }
+            if self.jobs_waiting && self.job_step(machine, now) {
+                if machine.interrupt_pending() {
+                    return Next::Interrupted;
+                }
+                continue;
+            }
             if self.timer_stale {
                 self.arm(machine);
             }
+            if self.dying != 0 && self.over {
+                return Next::Halt;
+            }
             let Some(agent) = self.agents.get(self.current).filter(|_| self.context != 0) else { return Next::Idle };
+            // A dying agent's turn is for clearing it away.
+            if self.dying != 0 && agent.reap.phase != 0 {
+                if !self.reap_step(machine, self.current, now) {
+                    self.sched_yield(now);
+                    return Next::Interrupted;
+                }
+                if machine.interrupt_pending() {
+                    return Next::Interrupted;
+                }
+                continue;
+            }
             if agent.work.is_none() {
                 return Next::Run(self.current);
             }
@@ -114,11 +118,12 @@ impl<M: Machine> Core<M> {
         for _ in 0..=CALL_DEPTH {
             let agent = self.agents.get(slot)?;
             if agent.suspended {
-                return None;
+                return agent.is_clearing().then_some(slot);
             }
             match agent.state {
                 State::Ready => return Some(slot),
                 State::Calling(peer) | State::Awaiting(peer) => slot = self.agents.find(peer)?,
+                State::New | State::Dying if agent.is_clearing() => return Some(slot),
                 _ => return None,
             }
         }

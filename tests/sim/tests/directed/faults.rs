@@ -99,6 +99,7 @@ fn faults_go_where_supervise_says_with_its_badge_and_without_a_supervisor_end_th
     world.call(supervisor.slot, Call::FaultReply, &[(9, x[12]), (0, 0)]).expect("resumed");
     control(&mut world, init, peer.handle, AgentOp::Supervise, 0).expect("nobody");
     raise(&mut world, peer, FaultCause::Alignment, 3);
+    world.clear();
     assert!(world.core.agents.get(peer.slot).is_none(), "nobody judges: that is the end");
 }
 

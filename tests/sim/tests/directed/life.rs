@@ -43,6 +43,7 @@ fn a_family_whose_members_all_wait_for_a_dying_supervisor_is_cleared_away_in_ord
         let order = if child_first { [child, parent] } else { [parent, child] };
         order.into_iter().for_each(|peer| fault(&mut world, peer.slot));
         kill(&mut world, supervisor);
+        world.clear();
         assert_eq!(world.slots().collect::<Vec<_>>(), [world.init], "all are gone");
     }
 }
@@ -77,6 +78,7 @@ fn agents_that_supervise_each_other_do_not_stop_the_kernel() {
     fault(&mut world, a.slot);
     fault(&mut world, b.slot);
     call(&mut world, other, service, 1, FOREVER);
+    world.clear();
     assert!(matches!(world.finished(other.slot), Err(Error::PeerDied | Error::Revoked)));
 }
 

@@ -1,5 +1,6 @@
 //! One test for each thing that the contract says, driven call by call; every invariant is checked after every event.
 
+mod clearing;
 mod errors;
 mod exhaustion;
 mod faults;

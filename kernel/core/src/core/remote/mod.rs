@@ -326,7 +326,7 @@ impl<M: Machine> Core<M> {
         }
         let asking = core::mem::take(&mut self.agents[me].asking);
         self.settle_cargo(machine, me, status == Status::Done, now);
-        self.agents[me].reap.parked = false;
+        self.unpark(me, now);
         if self.agents[me].state != State::Remote {
             // Killed or restarted meanwhile: what was done on the other core is undone by the reaper, as for any capability or call.
             return;
@@ -416,17 +416,23 @@ impl<M: Machine> Core<M> {
         self.wake(me, now);
     }
 
-    /// One bounded step of what other cores asked for, or of the end of mappings; false if there is nothing to do.
+    /// One bounded step of the end of mappings, or of a job, if one is to be done now. Messages come before everybody; long searches come before those who
+    /// share what EDF leaves.
     #[cold]
     #[inline(never)]
     pub(super) fn job_step(&mut self, machine: &mut M, now: u64) -> bool {
         if self.expire_step(machine, now) {
             return true;
         }
-        let Some(place) = self.jobs.iter().position(Option::is_some) else {
+        if self.jobs.iter().all(Option::is_none) {
             self.jobs_waiting = false;
             return false;
-        };
+        }
+        let reserved = self.context != 0 && self.agents[self.context].sc.class() == 1;
+        let is_message = |job: &Job| !matches!(job.request, Request::Depart { .. } | Request::Sweep { .. });
+        let urgent = self.jobs.iter().position(|job| job.as_ref().is_some_and(is_message));
+        let any = || self.jobs.iter().position(|job| job.is_some() && !reserved);
+        let Some(place) = urgent.or_else(any) else { return false };
         self.step_job(machine, place, now);
         true
     }
@@ -443,7 +449,7 @@ impl<M: Machine> Core<M> {
         };
         let stepped = match job.request {
             Request::Depart { id, error } => walk(self.depart_step(id, error, agent, now).map(|agent| (agent, 1))),
-            Request::Sweep { root, whole } => walk(self.unmap_void(machine, root, agent, slot, whole)),
+            Request::Sweep { root } => walk(self.unmap_void(machine, root, agent, slot)),
             request => self.deliver_parcel(machine, &request, Some(place as u8), &mut job.done, now),
         };
         let status = match stepped {

@@ -89,9 +89,9 @@ impl<M: Machine> Core<M> {
                     self.raise(slot, bits, now);
                 }
             }
-            Notice::Credit { to, pool, pages, child } => self.credit(to, pool, pages, child),
+            Notice::Credit { to, pool, pages, child } => self.credit(to, pool, pages, child, now),
             Notice::Pool { to, pool } => self.close_pool(to, pool),
-            Notice::Arrived { to } => self.child_arrived(to),
+            Notice::Arrived { to } => self.child_arrived(to, now),
         }
     }
 
@@ -169,11 +169,11 @@ impl<M: Machine> Core<M> {
     }
 
     /// Pages come back to a pool of an agent of this core.
-    pub(in crate::core) fn credit(&mut self, to: AgentId, pool: u8, pages: u64, child: bool) {
+    pub(in crate::core) fn credit(&mut self, to: AgentId, pool: u8, pages: u64, child: bool, now: u64) {
         if let Some(agent) = self.agents.get_mut(to.slot()).filter(|agent| agent.id == to) {
             agent.pools[pool as usize].give(pages);
             agent.children -= child as u32;
-            agent.reap.parked = false;
+            self.unpark(to.slot(), now);
             self.return_pool(to.slot(), pool);
         }
     }

@@ -149,12 +149,10 @@ pub enum Request {
     },
     /// Nothing: the answer says that the core has been through its kernel's end since.
     Pass,
-    /// Remove mappings of a tree: of void capabilities, or all.
+    /// Remove mappings that were made through capabilities that are void.
     Sweep {
-        /// Root of the tree.
-        root: u32,
-        /// All of them.
-        whole: bool,
+        /// Root of their tree; of any tree, if there is none.
+        root: Option<u32>,
     },
     /// One record.
     Inspect {
