@@ -8,6 +8,7 @@ use aios_abi::Error;
 use aios_abi::call::init::SLOT_BUNDLE;
 use aios_bundle::{Bundle, BundleError, Kind};
 use aios_manifest::types::{self, Manifest, decode};
+use aios_proto::sentence;
 use aios_rt::cap::mint_service;
 use aios_rt::memory::allocate_pool;
 use aios_rt::slot::{Agent, Pool, Slot};
@@ -40,7 +41,7 @@ impl fmt::Display for BootError {
             Self::Bundle(error) => error.fmt(f),
             Self::NoManifest => f.write_str("the bundle has no manifest"),
             Self::Manifest(error) => error.fmt(f),
-            Self::Kernel(what, error) => write!(f, "{what}: {error}"),
+            Self::Kernel(what, error) => write!(f, "{what}: {}", sentence::of(*error)),
         }
     }
 }

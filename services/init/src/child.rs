@@ -7,12 +7,13 @@ use aios_abi::rights::Rights;
 use aios_abi::{ABI_VERSION, AgentId, Error};
 use aios_bundle::Bundle;
 use aios_manifest::types::{Class, Entry};
+use aios_proto::sentence;
 use aios_rt::agent::{self, spawn};
 use aios_rt::slot::{Agent, Console, Frame, Pool, Service};
 use aios_rt::time::Expiry;
 use aios_rt::{Result, cap};
 
-use crate::layout::{ImageError, Layout};
+use crate::layout::{ImageError, Layout, image_code};
 use crate::memory::Memory;
 
 /// What init starts agents with.
@@ -41,7 +42,7 @@ impl StartError {
     /// The error's number: the kernel's below 256, the loader's from 1024 on.
     pub const fn code(self) -> u16 {
         match self {
-            Self::Image(error) => error.code(),
+            Self::Image(error) => image_code(error.fault()),
             Self::Kernel(error) => error.code(),
         }
     }
@@ -63,7 +64,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Image(error) => error.fmt(f),
-            Self::Kernel(error) => error.fmt(f),
+            Self::Kernel(error) => f.write_str(sentence::of(*error)),
         }
     }
 }

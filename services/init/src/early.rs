@@ -18,6 +18,11 @@ pub fn mark(word: &str, argument: &str) {
     let _ = write!(Writer(console()), "{PREFIX}{word};{argument}{SUFFIX}");
 }
 
+/// Writes a line below whatever stands there.
+pub fn interrupt(text: fmt::Arguments<'_>) {
+    let _ = write!(Writer(console()), "\r\ninit: {text}\r\n");
+}
+
 /// Writes a line.
 pub fn line(text: fmt::Arguments<'_>) {
     let _ = write!(Writer(console()), "init: {text}\r\n");

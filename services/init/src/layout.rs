@@ -12,6 +12,7 @@ use aios_abi::ABI_VERSION;
 use aios_abi::limits::{FRAME_PAGES, PAGE_SIZE, USER_BASE};
 use aios_bundle::Entry;
 use aios_elf::{Elf, ElfError, Segment};
+use aios_proto::supervisor::ImageFault;
 use aios_rt::memory::Access;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -83,30 +84,34 @@ pub enum ImageError {
 }
 
 impl ImageError {
-    /// A number for it, which no error of the kernel has.
-    pub const fn code(self) -> u16 {
-        1024 + match self {
-            Self::Missing => 0,
-            Self::Elf(_) => 1,
-            Self::NoVersion => 2,
-            Self::Version(_) => 3,
-            Self::Place(_) => 4,
-            Self::Code(_) => 5,
-            Self::TooLarge(_) => 6,
+    /// What operators are told of it.
+    pub const fn fault(self) -> ImageFault {
+        match self {
+            Self::Missing => ImageFault::Missing,
+            Self::Elf(_) => ImageFault::NotExecutable,
+            Self::NoVersion => ImageFault::NoVersion,
+            Self::Version(_) => ImageFault::WrongVersion,
+            Self::Place(_) => ImageFault::Misplaced,
+            Self::Code(_) => ImageFault::UnalignedCode,
+            Self::TooLarge(_) => ImageFault::TooLarge,
         }
     }
+}
+
+/// A number for what is wrong with an image, which no error of the kernel has.
+pub const fn image_code(fault: ImageFault) -> u16 {
+    1024 + fault as u16
 }
 
 impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing => f.write_str("no such image in the bundle"),
-            Self::Elf(error) => error.fmt(f),
-            Self::NoVersion => f.write_str("image without ABI version"),
-            Self::Version(found) => write!(f, "image for ABI version {found}, this is {ABI_VERSION}"),
+            Self::Missing | Self::NoVersion => f.write_str(self.fault().sentence()),
+            Self::Elf(error) => write!(f, "its image is no executable: {error}"),
+            Self::Version(found) => write!(f, "its image is for ABI version {found}, this is {ABI_VERSION}"),
             Self::Place(at) => write!(f, "segment {at:#x} lies outside of {USER_BASE:#x}..{IMAGE_END:#x}"),
             Self::Code(at) => write!(f, "code segment {at:#x} is not laid out in pages"),
-            Self::TooLarge(pages) => write!(f, "image needs {pages} pages of its own, more than its pool has"),
+            Self::TooLarge(pages) => write!(f, "its image needs {pages} pages of its own, more than its pool has"),
         }
     }
 }

@@ -12,8 +12,25 @@ use aios_rt::slot;
 
 use crate::supervise::{Heartbeat, Init, Stop};
 
-/// How many heartbeats may be missing.
-const PATIENCE: u64 = 3;
+/// How many periods may pass without a heartbeat until init looks a second time, one period later.
+const PATIENCE: u64 = 2;
+
+impl Heartbeat {
+    /// The promise, as of now.
+    pub const fn promised(period_ns: u64, now_ns: u64) -> Self {
+        Self { period_ns, until_ns: now_ns.saturating_add(period_ns.saturating_mul(PATIENCE)), late: false }
+    }
+
+    /// Looks at it when its time has come. Whether it did not come in time. What came meanwhile waits in init's mailbox if init itself was late; so
+    /// the first look only notes it.
+    pub const fn missed(&mut self, now_ns: u64) -> bool {
+        if now_ns < self.until_ns {
+            return false;
+        }
+        self.until_ns = now_ns.saturating_add(self.period_ns);
+        core::mem::replace(&mut self.late, true)
+    }
+}
 
 impl Init<'_> {
     fn speaking_server(&self, caller: &Caller) -> Option<usize> {
@@ -28,9 +45,9 @@ impl Init<'_> {
 impl Server for Init<'_> {
     fn ready(&mut self, caller: &Caller, heartbeat: TimeNs, bits: u64, stop: Arrived<'_, Notification>) {
         let Some((badge, Asker::Server(service))) = self.asker(caller) else { return };
-        let until_ns = self.now_ns.saturating_add(heartbeat.saturating_mul(PATIENCE));
+        let promised = (heartbeat != 0).then_some(Heartbeat::promised(heartbeat, self.now_ns));
         let Some(server) = self.servers.get_mut(service) else { return };
-        server.heartbeat = (heartbeat != 0).then_some(Heartbeat { period_ns: heartbeat, until_ns });
+        server.heartbeat = promised;
         let handle: SlotHandle = stop.keep().handle();
         if let Some(earlier) = server.stop.replace(Stop { notification: slot::Notification(handle), bits }) {
             // A slot that is empty already is as good.
@@ -43,7 +60,7 @@ impl Server for Init<'_> {
         let now_ns = self.now_ns;
         let Some(service) = self.speaking_server(caller) else { return };
         if let Some(heartbeat) = self.servers.get_mut(service).and_then(|server| server.heartbeat.as_mut()) {
-            heartbeat.until_ns = now_ns.saturating_add(heartbeat.period_ns.saturating_mul(PATIENCE));
+            *heartbeat = Heartbeat::promised(heartbeat.period_ns, now_ns);
         }
     }
 

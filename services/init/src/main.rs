@@ -73,7 +73,7 @@ fn run([bundle, bundle_length, tree, tree_length]: [u64; 4]) -> u64 {
             let init = serve::Serving::new(supervise::Init::new(boot));
             let mut service = Box::new(Service::<_, BUFFER, { programs::WAITING_MAX }>::new(init, CONFIG));
             if let Err(error) = service.run(&mut ports::Mail) {
-                early::line(format_args!("can't receive any more, error {}", error.0));
+                early::line(format_args!("can't receive any more: {}", aios_proto::sentence::of_kernel(error.0)));
             }
         }
         Err(error) => early::line(format_args!("{error}")),

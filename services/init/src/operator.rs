@@ -3,15 +3,15 @@
 //! The rights of the caller's capability say which kinds of operations it may ask for, and were checked before; its manifest entry says on whom.
 
 use aios_abi::call::init::SLOT_OBSERVE;
-use aios_abi::record::SlotRecord;
+use aios_abi::record::{AgentRecord, SlotRecord};
 use aios_abi::rights::Rights;
 use aios_abi::{AgentId, SlotHandle};
 use aios_init_core::{Breaker as CoreBreaker, Event, PowerAction, Reason as CoreReason, Refusal as Wish, State as CoreState};
 use aios_manifest::types::Operations;
 use aios_proto::supervisor::op::Wait;
 use aios_proto::supervisor::{
-    Arguments, Breaker, Error, Failure, Name, NameList, Offers, Page, ProgramPage, Reason, Server, ServiceInfo, ServicesList, Stage,
-    StageState, Stages, State,
+    Arguments, Breaker, Error, Failure, ImageFault, Name, NameList, Offers, Page, ProgramPage, Reason, Server, ServiceInfo, ServicesList,
+    Stage, StageState, Stages, State,
 };
 use aios_proto::types::{self, ErrorCode};
 use aios_proto::{Answer, Caller, Grant, Later};
@@ -23,9 +23,13 @@ use aios_rt::time::Expiry;
 use crate::badge::Badge;
 use crate::child::StartError;
 use crate::grants::{Key, Refusal};
+use crate::layout::image_code;
 use crate::names::holder;
 use crate::programs::Fate;
 use crate::supervise::Init;
+
+/// The bit of an agent's state that says that it is suspended.
+const SUSPENDED: u64 = 1 << 8;
 
 /// Agent rights that each operation of the manifest stands for.
 const CONTROLS: [(Operations, Rights); 4] = [
@@ -43,8 +47,11 @@ pub fn reason(why: Option<CoreReason>) -> Reason {
         Some(CoreReason::Fault(cause)) => Reason::Faulted(cause),
         Some(CoreReason::Panic) => Reason::Panicked,
         Some(CoreReason::Killed) => Reason::Killed,
-        Some(CoreReason::StartTimeout) => Reason::Silent,
-        Some(CoreReason::StartFailed(code)) => Reason::NotStarted(code),
+        Some(CoreReason::StartTimeout | CoreReason::Silent) => Reason::Silent,
+        Some(CoreReason::StartFailed(code)) => match ImageFault::ALL.iter().find(|fault| image_code(**fault) == code) {
+            Some(fault) => Reason::BadImage(*fault),
+            None => Reason::NotStarted(code),
+        },
     }
 }
 
@@ -71,8 +78,29 @@ fn state(state: CoreState) -> (State, u64) {
 
 impl Init<'_> {
     /// The manifest entry of an agent that init started.
-    fn entry_of(&self, id: AgentId) -> Option<usize> {
-        self.server_of(id).or_else(|| self.programs.by_id(id).map(|program| program.badge.entry.into()))
+    fn entry_of(&self, id: AgentId) -> Result<usize, Failure> {
+        let found = self.server_of(id).or_else(|| self.programs.by_id(id).map(|program| program.badge.entry.into()));
+        found.ok_or_else(|| if id == aios_rt::info::agent() { Error::IsInit.into() } else { Error::UnknownAgent.into() })
+    }
+
+    /// The service of this name, if the caller may do that with it.
+    fn service_of(&self, caller: &Caller, operation: Operations, name: &str) -> Result<usize, Failure> {
+        let unknown = if name == aios_bundle::INIT { Error::IsInit } else { Error::UnknownService };
+        let number = (0..self.servers.len()).find(|&number| self.name(number) == name).ok_or(unknown)?;
+        self.allow(caller, operation, number)?;
+        Ok(number)
+    }
+
+    /// Whether a server's agent is suspended, as the kernel says.
+    pub fn is_suspended(&self, service: usize) -> bool {
+        let Some(id) = self.servers.get(service).and_then(|server| server.child.as_ref()).map(|child| child.id) else { return false };
+        let observe: Observe = Slot::first(SLOT_OBSERVE).cast();
+        let mut suspended = false;
+        // A kernel that does not tell leaves the server to be judged by its silence.
+        let _ = inspect::for_each::<AgentRecord, 8>(observe, AgentId::KERNEL, |record| {
+            suspended |= record.id == id.0 && record.state & SUSPENDED != 0;
+        });
+        suspended
     }
 
     fn speaker(&self, caller: &Caller) -> Result<Badge, Failure> {
@@ -146,14 +174,23 @@ impl Server for Init<'_> {
     }
 
     fn restart(&mut self, caller: &Caller, service: Name<'_>) -> Result<(), Failure> {
-        let number = (0..self.servers.len()).find(|&number| self.name(number) == service.as_str()).ok_or(Error::UnknownService)?;
-        self.allow(caller, Operations::RESTART, number)?;
+        let number = self.service_of(caller, Operations::RESTART, &service)?;
         self.happen(Event::Restart(number)).map_err(wish)
+    }
+
+    fn stop(&mut self, caller: &Caller, service: Name<'_>) -> Result<(), Failure> {
+        let number = self.service_of(caller, Operations::STOP, &service)?;
+        self.happen(Event::Stop(number)).map_err(wish)
+    }
+
+    fn start(&mut self, caller: &Caller, service: Name<'_>) -> Result<(), Failure> {
+        let number = self.service_of(caller, Operations::START, &service)?;
+        self.happen(Event::Start(number)).map_err(wish)
     }
 
     fn kill(&mut self, caller: &Caller, agent: types::AgentId) -> Result<(), Failure> {
         let id = AgentId(agent);
-        let target = self.entry_of(id).ok_or(Error::UnknownAgent)?;
+        let target = self.entry_of(id)?;
         self.allow(caller, Operations::KILL, target)?;
         match self.server_of(id) {
             Some(service) => self.happen(Event::Kill(service)).map_err(wish),
@@ -177,7 +214,7 @@ impl Server for Init<'_> {
         match self.spawn_program(number, &arguments) {
             Ok(Some(id)) => Ok(id.0),
             Ok(None) => Err(Error::TooManyPrograms.into()),
-            Err(StartError::Image(error)) => Err(Error::BadImage(error.code()).into()),
+            Err(StartError::Image(error)) => Err(Error::BadImage(error.fault()).into()),
             Err(StartError::Kernel(error)) => Err(Error::Kernel(error.code()).into()),
         }
     }
@@ -185,7 +222,7 @@ impl Server for Init<'_> {
     fn open_agent(&mut self, caller: &Caller, agent: types::AgentId) -> Result<Grant<types::Agent>, Failure> {
         let id = AgentId(agent);
         let (badge, asker) = self.asker(caller).ok_or(ErrorCode::UnknownBadge)?;
-        let target = self.entry_of(id).ok_or(Error::UnknownAgent)?;
+        let target = self.entry_of(id)?;
         let controls = &self.entry(badge.entry.into()).ok_or(Error::NotAllowed)?.controls;
         if !controls.targets.contains(target as u16) {
             return Err(Error::NotAllowed.into());
@@ -228,7 +265,7 @@ impl Server for Init<'_> {
 
     fn revoke(&mut self, caller: &Caller, agent: types::AgentId, slot: u32) -> Result<(), Failure> {
         let id = AgentId(agent);
-        let target = self.entry_of(id).ok_or(Error::UnknownAgent)?;
+        let target = self.entry_of(id)?;
         self.allow(caller, Operations::REVOKE, target)?;
         let badge = match self.server_of(id) {
             Some(service) => Badge { entry: service as u16, run: 0 },

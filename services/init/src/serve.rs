@@ -41,13 +41,16 @@ impl<'a> Serving<'a> {
 
     fn check_heartbeats(&mut self) {
         for service in 0..self.init.servers.len() {
-            let late = self.init.servers[service].heartbeat.filter(|heartbeat| heartbeat.until_ns <= self.init.now_ns);
-            if let Some(heartbeat) = late {
-                let name = self.init.name(service);
-                let period = heartbeat.period_ns / 1_000_000;
-                self.init.journal.write(Level::Error, name, format_args!("no heartbeat, promised every {period} ms"));
-                self.init.died(service, Reason::StartTimeout);
+            let now_ns = self.init.now_ns;
+            let Some(heartbeat) = &mut self.init.servers[service].heartbeat else { continue };
+            let period_ms = heartbeat.period_ns / 1_000_000;
+            // A server that an operator suspended says nothing, and is not to be blamed for it.
+            if !heartbeat.missed(now_ns) || self.init.is_suspended(service) {
+                continue;
             }
+            let name = self.init.name(service);
+            self.init.journal.write(Level::Error, name, format_args!("does not answer: no heartbeat, promised every {period_ms} ms"));
+            self.init.died(service, Reason::Silent);
         }
     }
 }

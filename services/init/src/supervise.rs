@@ -12,11 +12,11 @@ use aios_abi::message::{Fault, FaultCause};
 use aios_abi::rights::Rights;
 use aios_abi::sentinel::{BOOT, READY};
 use aios_abi::{AgentId, MessageId};
-use aios_init_core::{Effect, Event, LogEvent, PowerAction, Reason, Refusal, Supervisor};
+use aios_init_core::{Effect, Event, LogEvent, PowerAction, Reason, Refusal, State, Supervisor};
 use aios_manifest::types::{Entry, INIT_SERVICES, Special};
-use aios_proto::log;
 use aios_proto::supervisor::Rights as Operator;
 use aios_proto::types::Level;
+use aios_proto::{log, sentence};
 use aios_rt::cap::{self, mint_service};
 use aios_rt::fault::{self, Answer};
 use aios_rt::slot::{Agent, Notification, Pool, Slot};
@@ -35,6 +35,8 @@ use crate::programs::{Program, Programs};
 const RETRY_NS: u64 = 1_000_000;
 /// Where init's own lines go.
 const LOG: &str = "/svc/log";
+/// Where operators see them.
+const CONSOLE: &str = "/svc/console";
 
 /// How a server asked to be stopped.
 #[derive(Clone, Copy)]
@@ -50,8 +52,10 @@ pub struct Stop {
 pub struct Heartbeat {
     /// How often, ns.
     pub period_ns: u64,
-    /// When init gives up, ns since boot.
+    /// When init looks again, ns since boot.
     pub until_ns: u64,
+    /// Init has looked once, and it had not come: whoever was late may have been init itself.
+    pub late: bool,
 }
 
 /// A server as init holds it.
@@ -134,6 +138,12 @@ impl<'a> Init<'a> {
     /// The number of the server that answers a name.
     pub fn provider(&self, name: &str) -> Option<usize> {
         self.boot.manifest.servers.iter().position(|server| server.offers.contains(&name))
+    }
+
+    /// Whether somebody answers a name.
+    fn is_up(&self, name: &str) -> bool {
+        let status = self.provider(name).and_then(|service| self.supervisor.status(service, self.now_ns));
+        status.is_some_and(|status| matches!(status.state, State::Running { .. }))
     }
 
     /// The server with this agent.
@@ -431,16 +441,30 @@ impl<'a> Init<'a> {
             PowerAction::Reboot => machine::reset(power),
         };
         if let Err(error) = result {
-            early::line(format_args!("the machine stays on: {error}"));
+            early::line(format_args!("the machine stays on: {}", sentence::of(error)));
         }
     }
 
     fn log(&mut self, event: LogEvent) {
-        if let LogEvent::Opened { service, .. } = event {
+        if let LogEvent::Opened { service, .. } | LogEvent::Stopped { service, .. } = event {
             self.forget_agent(service);
         }
-        let level = if event.is_warning() { Level::Warn } else { Level::Info };
+        let level = match (event.is_outage(), event.is_warning()) {
+            (true, _) => Level::Error,
+            (_, true) => Level::Warn,
+            _ => Level::Info,
+        };
         let target = event.service().map_or("init", |service| self.name(service));
+        // The log shows errors on the console. An operator whose console is what is down hears of it, and of its return, all the same.
+        let worth = match event {
+            // Without a log, the journal itself says it there.
+            LogEvent::Opened { .. } => self.journal.log().is_some(),
+            LogEvent::Trial(_) => true,
+            _ => false,
+        };
+        if worth && !self.is_up(CONSOLE) {
+            early::interrupt(format_args!("{target}: {event}"));
+        }
         self.journal.write(level, target, format_args!("{event}"));
     }
 }

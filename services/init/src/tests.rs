@@ -48,7 +48,7 @@ pool_kib = 2_048
 mailbox_pages = 4
 uses = ["/svc/console", "/svc/log", "/svc/names", "/svc/supervisor"]
 special = ["observe", "power"]
-controls = { operations = ["kill", "suspend", "restart", "revoke"], targets = ["logd", "job"] }
+controls = { operations = ["kill", "suspend", "restart", "revoke", "stop", "start"], targets = ["logd", "job"] }
 spawns = ["job"]
 
 [[program]]

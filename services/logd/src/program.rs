@@ -6,7 +6,7 @@ use aios_logd::{Images, Journal, STOP, Screen};
 use aios_proto::types::Digest;
 use aios_proto::{console, log};
 use aios_rt::peer::{Init, Peer};
-use aios_rt::service::{Mailbox, Remote};
+use aios_rt::service::{Alive, HEARTBEAT_NS, Remote};
 use aios_rt::time::Deadline;
 use aios_service::{Config, Service, buffer_size};
 
@@ -44,10 +44,10 @@ pub fn run(start: [u64; 4]) -> u64 {
     let journal = Journal::new(Console(Peer::new(init, "/svc/console", console::Client::new)), Supervisor(init));
     let config = Config { take_caps: log::MAX_CAPS, ..Config::default() };
     let mut service = Box::new(Service::<_, { buffer_size(&[log::MAX_PACKET]) }, PENDING>::new(journal, config));
-    if let Err(error) = init.ready(STOP) {
+    if let Err(error) = init.promise(STOP, HEARTBEAT_NS) {
         panic!("can't report to the supervisor: {error}");
     }
-    if let Err(error) = service.run(&mut Mailbox) {
+    if let Err(error) = service.run(&mut Alive::new(init)) {
         return error.0.into();
     }
     // The supervisor sees the end itself, if it does not hear of it.

@@ -42,17 +42,6 @@ impl ServiceError for NoError {
     }
 }
 
-/// A name of WIT as people read it.
-pub(crate) fn write_words(f: &mut fmt::Formatter<'_>, name: &str) -> fmt::Result {
-    for (place, word) in name.split('-').enumerate() {
-        if place != 0 {
-            f.write_str(" ")?;
-        }
-        f.write_str(word)?;
-    }
-    Ok(())
-}
-
 /// Why a server doesn't do what it was asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Failure<E> {
@@ -110,13 +99,13 @@ impl<E: fmt::Display> fmt::Display for Error<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Service(error) => error.fmt(f),
-            Self::PeerDied => f.write_str("the service is gone"),
-            Self::PeerRestarted => f.write_str("the service was restarted"),
-            Self::Timeout => f.write_str("no answer in time"),
+            Self::PeerDied => f.write_str("the service ended before it answered"),
+            Self::PeerRestarted => f.write_str("the service was restarted before it answered"),
+            Self::Timeout => f.write_str("the service did not answer in time"),
             Self::Refused(code) => match (KernelError::from_code(*code), ErrorCode::from_wire(*code, &[])) {
-                (Some(error), _) => error.fmt(f),
+                (Some(error), _) => f.write_str(crate::sentence::of(error)),
                 (None, Some(error)) => error.fmt(f),
-                (None, None) => write!(f, "refused with code {code}"),
+                (None, None) => write!(f, "the service refused with code {code}, which this system does not know"),
             },
             Self::BadReply => f.write_str("the service's answer makes no sense"),
             Self::TooLong => f.write_str("the request is too long"),

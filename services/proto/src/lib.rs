@@ -16,6 +16,7 @@
 //! | [`value`]     | bounded text and bytes, encoding                                                  |
 //! | [`mod@operation`] | what is known of each operation                                                   |
 //! | [`error`]     | error codes and what a call can end with                                          |
+//! | [`sentence`]  | what the kernel's errors mean, for people                                         |
 //! | [`server`]    | a request as the dispatcher sees it, replies now or later                         |
 //! | [`client`]    | calls over a transport                                                            |
 //!
@@ -30,6 +31,7 @@ pub mod client;
 pub mod error;
 pub mod operation;
 pub mod packet;
+pub mod sentence;
 pub mod server;
 pub mod value;
 

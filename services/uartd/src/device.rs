@@ -2,7 +2,7 @@
 
 use aios_mmio::Mmio;
 use aios_proto::names::{self, CallError, DeviceKind, DeviceName};
-use aios_proto::{Capability, Error};
+use aios_proto::{Capability, Error, sentence};
 use aios_rt::memory::{Access, map};
 use aios_rt::peer::Init;
 use aios_rt::slot::{Device, Irq};
@@ -38,8 +38,8 @@ impl core::fmt::Display for Failure {
             Self::Names(error) => write!(f, "no device `{NAME}`: {error}"),
             Self::UnknownKind(kind) => write!(f, "no driver for a console of kind {}", kind.name()),
             Self::BadRegion(offset, size) => write!(f, "registers of {size:#x} bytes at offset {offset:#x}"),
-            Self::Map(error) => write!(f, "can't map the registers: {error}"),
-            Self::Bind(error) => write!(f, "can't bind the interrupt: {error}"),
+            Self::Map(error) => write!(f, "can't map the registers: {}", sentence::of(*error)),
+            Self::Bind(error) => write!(f, "can't bind the interrupt: {}", sentence::of(*error)),
         }
     }
 }

@@ -6,7 +6,7 @@ use aios_proto::console;
 use aios_rt::agent::exit_panic;
 use aios_rt::panic::{STATUS, Text};
 use aios_rt::peer::Init;
-use aios_rt::service::Mailbox;
+use aios_rt::service::{Alive, HEARTBEAT_NS};
 use aios_service::{Config, Service, buffer_size};
 use aios_uart::Uart;
 use aios_uartd::console::WAITING;
@@ -24,8 +24,8 @@ pub fn run(start: [u64; 4]) -> u64 {
     uart.init().unwrap_or_else(|error| give_up(&error));
     let config = Config { take_caps: console::MAX_CAPS, ..Config::default() };
     let mut service = Service::<_, { buffer_size(&[console::MAX_PACKET]) }, PENDING>::new(Console::new(uart, line), config);
-    init.ready(STOP).unwrap_or_else(|error| give_up(&error));
-    if let Err(error) = service.run(&mut Mailbox) {
+    init.promise(STOP, HEARTBEAT_NS).unwrap_or_else(|error| give_up(&error));
+    if let Err(error) = service.run(&mut Alive::new(init)) {
         return error.0.into();
     }
     // The supervisor sees the end itself, if it does not hear of it.

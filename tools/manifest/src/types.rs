@@ -196,15 +196,21 @@ impl Operations {
     pub const RESTART: Operations = Operations(1 << 4);
     /// Take a capability away from an agent.
     pub const REVOKE: Operations = Operations(1 << 5);
+    /// Ask the supervisor to stop a server until it is started.
+    pub const STOP: Operations = Operations(1 << 6);
+    /// Ask the supervisor to start a server that is down.
+    pub const START: Operations = Operations(1 << 7);
 
     /// Every operation with its name in the manifest.
-    pub const NAMES: [(&'static str, Operations); 6] = [
+    pub const NAMES: [(&'static str, Operations); 8] = [
         ("kill", Self::KILL),
         ("suspend", Self::SUSPEND),
         ("resume", Self::RESUME),
         ("migrate", Self::MIGRATE),
         ("restart", Self::RESTART),
         ("revoke", Self::REVOKE),
+        ("stop", Self::STOP),
+        ("start", Self::START),
     ];
 
     /// Whether all bits of `other` are set.

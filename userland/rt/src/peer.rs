@@ -51,8 +51,18 @@ impl Init {
     /// Tells the supervisor that the program is ready, and that it stops in good order when `stop` is raised in its notification word.
     /// It promises no heartbeat.
     pub fn ready(self, stop: u64) -> core::result::Result<(), lifecycle::CallError> {
+        self.promise(stop, 0)
+    }
+
+    /// The same, and that it will send a [`heartbeat`](Self::heartbeat) every so many ns. A server that doesn't is restarted.
+    pub fn promise(self, stop: u64, heartbeat_ns: u64) -> core::result::Result<(), lifecycle::CallError> {
         let notify = notification(stop).map_err(|error| Error::from_kernel(error.code()))?;
-        lifecycle::Client::new(Remote(self.0)).ready(0, stop, notify)
+        lifecycle::Client::new(Remote(self.0)).ready(heartbeat_ns, stop, notify)
+    }
+
+    /// Tells the supervisor that the program is alive.
+    pub fn heartbeat(self) -> core::result::Result<(), lifecycle::CallError> {
+        lifecycle::Client::new(Remote(self.0)).heartbeat()
     }
 
     /// Tells the supervisor that the program has put everything in order and can be ended.

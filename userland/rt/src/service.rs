@@ -5,6 +5,7 @@ use aios_proto::{CapList, Received, ReplyInfo, Transport, TransportError};
 use aios_service::port::{Event, Message as Arrived, Port};
 
 use crate::ipc::{self, Body, Caps, Incoming, Message, Room};
+use crate::peer::Init;
 use crate::slot::{Agent, Notification, Service, Slot};
 use crate::time::{Deadline, now};
 
@@ -93,6 +94,88 @@ impl Port for Mailbox {
 
     fn drop_capability(&mut self, slot: SlotHandle) {
         drop_slot(slot);
+    }
+}
+
+/// How often servers tell the supervisor that they are alive, ns.
+pub const HEARTBEAT_NS: u64 = 3_000_000_000;
+
+/// A mailbox that tells the supervisor, whenever the server comes back to it to wait and it is time for that, that the server is alive: one that
+/// loops, or waits elsewhere for ever, says nothing and is restarted. `service.run(&mut Alive::new(init))`, after [`Init::promise`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Alive<P = Mailbox> {
+    port: P,
+    init: Init,
+    /// When the next heartbeat is due, ns since boot.
+    due_ns: u64,
+}
+
+impl Alive {
+    /// The mailbox of the program itself.
+    pub fn new(init: Init) -> Self {
+        Self { port: Mailbox, init, due_ns: now().saturating_add(HEARTBEAT_NS) }
+    }
+}
+
+impl<P: Port> Alive<P> {
+    fn beat(&mut self) {
+        let now_ns = self.port.now_ns();
+        if self.due_ns <= now_ns {
+            // A supervisor whose mailbox is full is told a period later, which its patience covers.
+            let _ = self.init.heartbeat();
+            self.due_ns = now_ns.saturating_add(HEARTBEAT_NS);
+        }
+    }
+}
+
+impl<P: Port> Port for Alive<P> {
+    fn now_ns(&mut self) -> u64 {
+        self.port.now_ns()
+    }
+
+    fn receive(&mut self, buffer: &mut [u8], take_caps: u8, deadline_ns: u64) -> Result<Event, TransportError> {
+        loop {
+            self.beat();
+            match self.port.receive(buffer, take_caps, deadline_ns.min(self.due_ns)) {
+                Err(error) if error == Error::Timeout.into() && self.port.now_ns() < deadline_ns => {}
+                other => return other,
+            }
+        }
+    }
+
+    fn reply(&mut self, to: MessageId, packet: &[u8], caps: &CapList) -> Result<(), TransportError> {
+        self.port.reply(to, packet, caps)
+    }
+
+    fn reply_receive(
+        &mut self,
+        to: MessageId,
+        buffer: &mut [u8],
+        length: usize,
+        caps: &CapList,
+        take_caps: u8,
+        deadline_ns: u64,
+    ) -> Result<Event, TransportError> {
+        self.beat();
+        match self.port.reply_receive(to, buffer, length, caps, take_caps, deadline_ns.min(self.due_ns)) {
+            // The reply is out.
+            Err(error) if error == Error::Timeout.into() && self.port.now_ns() < deadline_ns => {
+                self.receive(buffer, take_caps, deadline_ns)
+            }
+            other => other,
+        }
+    }
+
+    fn notify(&mut self, slot: SlotHandle, bits: u64) -> Result<(), TransportError> {
+        self.port.notify(slot, bits)
+    }
+
+    fn watch(&mut self, slot: SlotHandle, bits: u64) -> Result<(), TransportError> {
+        self.port.watch(slot, bits)
+    }
+
+    fn drop_capability(&mut self, slot: SlotHandle) {
+        self.port.drop_capability(slot);
     }
 }
 

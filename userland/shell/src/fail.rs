@@ -5,7 +5,7 @@ use core::fmt;
 
 use aios_abi::Error as KernelError;
 use aios_proto::types::ErrorCode;
-use aios_proto::{Error as CallError, NoError, ServiceError as _, console, log, names, supervisor};
+use aios_proto::{Error as CallError, NoError, ServiceError as _, console, log, names, sentence, supervisor};
 use aios_rt::peer::Failure;
 use aios_shell_core::status;
 
@@ -32,15 +32,10 @@ pub trait Denial: fmt::Display {
         false
     }
 
-    /// What it says, for people.
+    /// What it says, for people: one sentence.
     fn words(&self) -> String {
         self.to_string()
     }
-}
-
-/// An error of the kernel that a service passes on.
-fn passed_on(code: u16) -> Option<String> {
-    KernelError::from_code(code).map(|error| error.to_string())
 }
 
 impl Denial for NoError {}
@@ -55,14 +50,6 @@ impl Denial for names::Error {
             Self::NotRunning | Self::NoSuchDevice => false,
         }
     }
-
-    fn words(&self) -> String {
-        match self {
-            Self::Kernel(code) => passed_on(*code),
-            _ => None,
-        }
-        .unwrap_or_else(|| self.to_string())
-    }
 }
 
 impl Denial for supervisor::Error {
@@ -73,19 +60,15 @@ impl Denial for supervisor::Error {
             _ => false,
         }
     }
-
-    fn words(&self) -> String {
-        match self {
-            Self::Kernel(code) => passed_on(*code),
-            _ => None,
-        }
-        .unwrap_or_else(|| self.to_string())
-    }
 }
 
 impl Denial for KernelError {
     fn denies(&self) -> bool {
         lacks(self.code())
+    }
+
+    fn words(&self) -> String {
+        sentence::of(*self).to_string()
     }
 }
 
@@ -171,6 +154,27 @@ mod tests {
             assert_eq!(fail.status(), status::FAILURE, "{fail}");
         }
         let passed_on = Fail::call("spawn", CallError::Service(supervisor::Error::Kernel(KernelError::NotAdmitted.code())));
-        assert_eq!(passed_on.to_string(), KernelError::NotAdmitted.text());
+        assert!(passed_on.to_string().contains("nine tenths"), "{passed_on}");
+    }
+
+    #[test]
+    fn every_error_of_the_kernel_is_told_in_its_sentence_whichever_way_it_comes() {
+        for &error in KernelError::ALL {
+            let sentence = sentence::of(error);
+            let code = error.code();
+            let mut ways = alloc::vec![
+                Fail::of("control", error),
+                Fail::call("spawn", CallError::Service(supervisor::Error::Kernel(code))),
+                Fail::call("observe", CallError::Service(names::Error::Kernel(code))),
+                Fail::peer::<log::Error>("/svc/log", Failure::Unreachable(CallError::Service(names::Error::Kernel(code)))),
+            ];
+            // What ends a call by itself has words of its own there.
+            if let refused @ CallError::Refused(_) = CallError::<NoError>::from_kernel(code) {
+                ways.push(Fail::call("control", refused));
+            }
+            for fail in ways {
+                assert!(fail.to_string().contains(sentence), "{error:?}: {fail}");
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use aios_abi::message::FaultCause;
 use aios_abi::record::{AgentRecord, CoreRecord, IrqRecord, MemoryRecord, SlotRecord};
 use aios_abi::{AgentId, SlotHandle};
 use aios_proto::supervisor::{Reason, ServiceInfo, State};
-use aios_proto::{Capability as _, log, supervisor};
+use aios_proto::{Capability as _, log, sentence, supervisor};
 use aios_rt::inspect::{Record, for_each};
 use aios_rt::peer::{Init, Peer};
 use aios_rt::service::Remote;
@@ -254,14 +254,12 @@ pub fn reason(reason: Reason) -> Option<String> {
         Reason::Panicked => "panicked".to_string(),
         Reason::Faulted(cause) => match FaultCause::from_code(cause) {
             Some(cause) => cause.text().to_string(),
-            None => format!("fault {cause}"),
+            None => format!("fault {cause}, which this shell does not know"),
         },
         Reason::Killed => "killed".to_string(),
         Reason::Silent => "not heard of in time".to_string(),
-        Reason::NotStarted(code) => match aios_abi::Error::from_code(code) {
-            Some(error) => format!("not started: {error}"),
-            None => format!("not started: error {code}"),
-        },
+        Reason::NotStarted(code) => format!("not started: {}", sentence::of_kernel(code)),
+        Reason::BadImage(fault) => format!("not started: {}", fault.sentence()),
     })
 }
 
@@ -288,6 +286,9 @@ mod tests {
     fn ends_read_well() {
         assert_eq!(reason(Reason::None), None);
         assert_eq!(reason(Reason::Faulted(FaultCause::Undefined as u16)).as_deref(), Some("undefined or privileged instruction"));
-        assert_eq!(reason(Reason::NotStarted(9)).as_deref(), Some("not started: out of pool memory"));
+        assert_eq!(
+            reason(Reason::NotStarted(9)).as_deref(),
+            Some("not started: the memory pool that pays for it has no page left; the boot manifest says how large pools are")
+        );
     }
 }

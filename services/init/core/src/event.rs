@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use aios_abi::message::FaultCause;
+
 /// Number of a server: its place in the manifest.
 pub type Index = usize;
 
@@ -30,6 +32,10 @@ pub enum Event {
     Timer,
     /// An operator wants the server down and up again at once; also closes its breaker.
     Restart(Index),
+    /// An operator wants the server down until [`Event::Start`]: it is asked to stop, then killed.
+    Stop(Index),
+    /// An operator wants the server up: one that is down starts at once, its breaker closed; one that runs goes on.
+    Start(Index),
     /// An operator wants the server killed. It comes back by the restart policy.
     Kill(Index),
     /// The system is to stop.
@@ -82,6 +88,8 @@ pub enum Reason {
     Killed,
     /// It did not report ready in time.
     StartTimeout,
+    /// It was ready, and its heartbeat did not come in time.
+    Silent,
     /// It could not be started; the error's number.
     StartFailed(u16),
 }
@@ -90,11 +98,15 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::Exit(code) => write!(f, "exited with {code}"),
-            Reason::Fault(code) => write!(f, "fault {code}"),
+            Reason::Fault(code) => match FaultCause::from_code(*code) {
+                Some(cause) => f.write_str(cause.text()),
+                None => write!(f, "fault {code}, which this system does not know"),
+            },
             Reason::Panic => f.write_str("panicked"),
             Reason::Killed => f.write_str("killed"),
             Reason::StartTimeout => f.write_str("not ready in time"),
-            Reason::StartFailed(error) => write!(f, "could not start, error {error}"),
+            Reason::Silent => f.write_str("no heartbeat in time"),
+            Reason::StartFailed(_) => f.write_str("could not be started"),
         }
     }
 }
@@ -165,6 +177,10 @@ pub enum LogEvent {
     RestartAsked(Index),
     /// An operator asked for a kill.
     KillAsked(Index),
+    /// An operator asked for a stop.
+    StopAsked(Index),
+    /// An operator asked for a start.
+    StartAsked(Index),
     /// The system begins to stop.
     Stopping(PowerAction),
     /// A server stopped, by itself or killed.
@@ -189,6 +205,8 @@ impl LogEvent {
             | LogEvent::Trial(service)
             | LogEvent::RestartAsked(service)
             | LogEvent::KillAsked(service)
+            | LogEvent::StopAsked(service)
+            | LogEvent::StartAsked(service)
             | LogEvent::Stopped { service, .. }
             | LogEvent::Abandoned(service) => Some(service),
             LogEvent::Stopping(_) => None,
@@ -197,7 +215,12 @@ impl LogEvent {
 
     /// Whether somebody should look at it.
     pub fn is_warning(&self) -> bool {
-        matches!(self, LogEvent::Backoff { .. } | LogEvent::Opened { .. } | LogEvent::Abandoned(_))
+        matches!(self, LogEvent::Backoff { .. } | LogEvent::Abandoned(_))
+    }
+
+    /// Whether an operator has to hear of it at once: something is down and stays so for a while.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, LogEvent::Opened { .. })
     }
 }
 
@@ -213,13 +236,15 @@ impl fmt::Display for LogEvent {
             LogEvent::Opened { reason, deaths, cooldown_ns, .. } => {
                 write!(f, "{reason}; death {deaths} within its window, circuit breaker opens ")?;
                 match cooldown_ns {
-                    Some(ns) => write!(f, "for {} s", ns / 1_000_000_000),
+                    Some(ns) => write!(f, "for {} s, then it is started again", ns / 1_000_000_000),
                     None => f.write_str("until an operator restarts it"),
                 }
             }
             LogEvent::Trial(_) => f.write_str("cooldown is over, trial start"),
             LogEvent::RestartAsked(_) => f.write_str("restart asked for"),
             LogEvent::KillAsked(_) => f.write_str("kill asked for"),
+            LogEvent::StopAsked(_) => f.write_str("stop asked for"),
+            LogEvent::StartAsked(_) => f.write_str("start asked for"),
             LogEvent::Stopping(PowerAction::Off) => f.write_str("stopping the system, then power off"),
             LogEvent::Stopping(PowerAction::Reboot) => f.write_str("stopping the system, then reboot"),
             LogEvent::Stopped { killed: false, .. } => f.write_str("stopped"),

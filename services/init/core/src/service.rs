@@ -43,7 +43,7 @@ pub enum State {
         /// What its death leads to.
         then: AfterStop,
     },
-    /// Down for good: the system stops.
+    /// Down: until an operator starts it, or for good because the system stops.
     Stopped,
 }
 
@@ -52,6 +52,8 @@ pub enum State {
 pub enum AfterStop {
     /// Nothing: the system stops.
     Stay,
+    /// Nothing until an operator starts it.
+    Hold,
     /// Start it at once: an operator asked for a restart.
     Restart,
     /// The restart policy decides: it was killed, by an operator or for not getting ready.

@@ -88,6 +88,8 @@ impl Supervisor {
             Event::Died { service, incarnation, reason } => self.died(now, service, incarnation, reason, &mut effects),
             Event::Timer => self.timer = None,
             Event::Restart(service) => self.restart(now, service, &mut effects)?,
+            Event::Stop(service) => self.stop(now, service, &mut effects)?,
+            Event::Start(service) => self.start(service, &mut effects)?,
             Event::Kill(service) => self.kill(now, service, &mut effects)?,
             Event::Shutdown(action) => self.shutdown(action, &mut effects)?,
         }
@@ -114,7 +116,7 @@ impl Supervisor {
             return;
         }
         match service.state {
-            State::Stopping { killed, then: AfterStop::Stay, .. } => {
+            State::Stopping { killed, then: AfterStop::Stay | AfterStop::Hold, .. } => {
                 self.services[index].state = State::Stopped;
                 effects.push(Effect::Log(LogEvent::Stopped { service: index, killed }));
             }
@@ -160,6 +162,37 @@ impl Supervisor {
             State::Waiting | State::Backoff { .. } | State::Open { .. } | State::Stopped => service.state = State::Waiting,
         }
         effects.push(Effect::Log(LogEvent::RestartAsked(index)));
+        Ok(())
+    }
+
+    fn stop(&mut self, now: u64, index: Index, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+        let service = self.operable(index)?;
+        effects.push(Effect::Log(LogEvent::StopAsked(index)));
+        match &mut service.state {
+            State::Starting { .. } | State::Running { .. } => {
+                let deadline = now.saturating_add(service.stop_grace_ns);
+                service.state = State::Stopping { deadline, killed: false, then: AfterStop::Hold };
+                effects.push(Effect::Stop(index));
+            }
+            State::Stopping { then, .. } => *then = AfterStop::Hold,
+            State::Stopped => {}
+            State::Waiting | State::Backoff { .. } | State::Open { .. } => {
+                service.state = State::Stopped;
+                effects.push(Effect::Log(LogEvent::Stopped { service: index, killed: false }));
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, index: Index, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+        let service = self.operable(index)?;
+        match &mut service.state {
+            State::Starting { .. } | State::Running { .. } => return Ok(()),
+            State::Stopping { then, .. } => *then = AfterStop::Restart,
+            State::Waiting | State::Backoff { .. } | State::Open { .. } | State::Stopped => service.state = State::Waiting,
+        }
+        service.forgive();
+        effects.push(Effect::Log(LogEvent::StartAsked(index)));
         Ok(())
     }
 

@@ -212,6 +212,40 @@ fn restart_is_immediate_and_closes_the_breaker() {
 }
 
 #[test]
+fn a_stopped_server_stays_down_until_it_is_started() {
+    let mut world = World::up();
+    world.event(Event::Stop(1));
+    assert!(world.effects.contains(&Effect::Stop(1)) && !world.effects.contains(&Effect::Kill(1)));
+    world.died(1, Reason::Exit(0));
+    assert_eq!(world.state(1), State::Stopped);
+    world.pass(1_000 * S);
+    assert_eq!(world.state(1), State::Stopped);
+    assert_eq!(world.supervisor.status(1, world.now).unwrap().deaths_in_window, 0, "it was no death");
+    world.event(Event::Start(1));
+    assert!(world.started(1));
+    world.ready(1);
+    world.event(Event::Start(1));
+    assert!(matches!(world.state(1), State::Running { .. }) && !world.started(1), "one that runs goes on");
+    // One that does not stop by itself is killed.
+    world.event(Event::Stop(1));
+    world.pass(S);
+    assert!(world.effects.contains(&Effect::Kill(1)));
+    world.died(1, Reason::Killed);
+    assert_eq!(world.state(1), State::Stopped);
+    // One that is down is not started by its policy, and one whose breaker is open starts when somebody says so.
+    world.event(Event::Restart(1));
+    world.ready(1);
+    world.died(1, Reason::Panic);
+    world.event(Event::Stop(1));
+    world.pass(1_000 * S);
+    assert_eq!(world.state(1), State::Stopped);
+    world.event(Event::Stop(1));
+    assert_eq!(world.state(1), State::Stopped);
+    world.event(Event::Start(1));
+    assert!(world.started(1));
+}
+
+#[test]
 fn a_start_that_hangs_is_a_death() {
     let mut world = World::new(&three());
     world.event(Event::Begin);
@@ -323,6 +357,7 @@ struct Model {
     running: bool,
     killed: bool,
     asked: bool,
+    held: bool,
     incarnation: u32,
     deaths: Vec<u64>,
 }
@@ -380,6 +415,7 @@ fn random_run(rng: &mut fastrand::Rng) {
         } else {
             random_event(rng, &mut models, &mut now, timer)
         };
+        let before = supervisor.clone();
         let effects = match supervisor.handle(now, event) {
             Ok(effects) => effects,
             Err(_) => continue,
@@ -388,6 +424,20 @@ fn random_run(rng: &mut fastrand::Rng) {
             Event::Restart(service) => {
                 forgiven[service] = now;
                 models[service].asked = models[service].alive;
+                models[service].held = false;
+            }
+            Event::Stop(service) => {
+                models[service].asked = models[service].alive;
+                models[service].held = true;
+            }
+            Event::Start(service) => {
+                let state = before.status(service, now).unwrap().state;
+                // One that runs goes on, and nothing is forgiven.
+                if !matches!(state, State::Starting { .. } | State::Running { .. }) {
+                    forgiven[service] = now;
+                    models[service].asked = models[service].alive;
+                }
+                models[service].held = false;
             }
             Event::Shutdown(_) => stop_asked = now,
             Event::Ready { service, incarnation } => {
@@ -404,6 +454,7 @@ fn random_run(rng: &mut fastrand::Rng) {
                         assert!(models[usize::from(on)].running, "{service} started before {on} runs");
                     }
                     assert!(!models[service].alive, "{service} started twice");
+                    assert!(!models[service].held, "{service} started though it is stopped");
                     assert!(!supervisor.is_stopping());
                     assert_eq!(incarnation, models[service].incarnation + 1);
                     let restart = &manifest.servers[service].restart;
@@ -456,7 +507,7 @@ fn random_event(rng: &mut fastrand::Rng, models: &mut [Model], now: &mut u64, ti
     // Mostly true reports, sometimes of another incarnation.
     let stale = rng.u8(..10) == 0;
     let incarnation = models[service].incarnation.wrapping_sub(u32::from(stale));
-    match rng.u8(..12) {
+    match rng.u8(..14) {
         0..=4 => Event::Ready { service, incarnation },
         5..=7 if models[service].alive && !stale => {
             let model = &mut models[service];
@@ -471,6 +522,8 @@ fn random_event(rng: &mut fastrand::Rng, models: &mut [Model], now: &mut u64, ti
         5..=7 => Event::Died { service, incarnation: incarnation.wrapping_sub(1), reason: Reason::Panic },
         8 => Event::Restart(service),
         9 => Event::Kill(service),
+        10 => Event::Stop(service),
+        11 => Event::Start(service),
         _ => {
             *now = (*now).max(timer.unwrap_or(0));
             Event::Timer

@@ -10,7 +10,7 @@ use std::vec::Vec;
 use aios_abi::call::{AgentOp, SLOT_ANY, SLOT_POOL, SLOT_SELF, init};
 use aios_abi::info::Info;
 use aios_abi::message::SendInfo;
-use aios_abi::record::SlotRecord;
+use aios_abi::record::{AgentRecord, SlotRecord, Table};
 use aios_abi::rights::{Kind, Rights};
 use aios_abi::{ABI_VERSION, AgentId, Call, Error, SlotHandle};
 use aios_proto::log::{Message, Target};
@@ -55,6 +55,7 @@ pub struct Sim {
     pub class: Option<[u64; 3]>,
     pub watch: u64,
     pub supervised: bool,
+    pub suspended: bool,
     /// Its slots from 3 on.
     pub slots: BTreeMap<u16, Cap>,
     /// Where pages are mapped: address → pages and access.
@@ -359,6 +360,7 @@ impl State {
                     class: None,
                     watch: 0,
                     supervised: false,
+                    suspended: false,
                     slots: BTreeMap::new(),
                     memory: BTreeMap::new(),
                     started: None,
@@ -397,6 +399,17 @@ impl State {
             }
             Call::Inspect => {
                 self.cap(regs.x9, Kind::Observe, Rights::READ)?;
+                if x[0] == Table::Agents as u64 {
+                    let first = self.agents.range(x[1]..).next().map(|(&id, sim)| (id, sim.suspended));
+                    (regs.x[0], regs.x[1]) = (0, 0);
+                    if let Some((id, suspended)) = first {
+                        let to = core::ptr::with_exposed_provenance_mut::<AgentRecord>(regs.x11 as usize);
+                        // SAFETY: the caller gave a buffer of at least one record.
+                        unsafe { to.write(AgentRecord { id, state: u64::from(suspended) << 8 | 2, ..AgentRecord::default() }) };
+                        (regs.x[0], regs.x[1]) = (1, self.agents.range(id + 1..).next().map_or(0, |(&next, _)| next));
+                    }
+                    return Ok(());
+                }
                 assert_eq!((x[0], regs.x10), (2, 96));
                 let found = if x[2] == INIT.0 {
                     self.slots.range(x[1] as u16..).next().map(|(&index, &(generation, cap))| (index, generation, cap))

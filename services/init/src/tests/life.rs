@@ -168,7 +168,15 @@ fn what_can_not_be_started_is_tried_again_and_given_up() {
     let bits = machine.kernel.murder(id);
     machine.event(Event::Notification { bits });
     machine.sleep(400);
-    assert!(machine.kernel.log().iter().filter(|line| *line == "can't start: out of pool memory").count() >= 2);
+    assert!(
+        machine
+            .kernel
+            .log()
+            .iter()
+            .filter(|line| line.starts_with("can't start: the memory pool that pays for it has no page left"))
+            .count()
+            >= 2
+    );
     let state = machine.service.handler.init.supervisor.status(2, machine.post.now_ns).unwrap().state;
     assert_eq!(state.name(), "open");
     assert_eq!(machine.kernel.state().pages[&0], 768 / 4 + 512 / 4, "nothing is left behind");
@@ -185,6 +193,115 @@ fn silence_is_a_death() {
     assert_eq!(machine.kernel.agent("uartd").1.incarnation, 1);
     machine.sleep(1);
     assert_eq!(machine.kernel.agent("uartd").1.incarnation, 2);
+    let said = |line: &std::string::String| line == "does not answer: no heartbeat, promised every 50 ms";
+    assert!(machine.kernel.log().iter().any(said), "{:?}", machine.kernel.log());
+    let shell = Client::new(machine.speak("shell")).services(0, FOREVER).map(|page| page.services[0].last_reason);
+    assert_eq!(shell, Ok(Reason::Silent));
+}
+
+#[test]
+fn who_is_suspended_owes_no_heartbeat() {
+    let mut machine = Machine::up(MANIFEST);
+    machine.ready_with("uartd", 50 * MS);
+    let (id, _) = machine.kernel.agent("uartd");
+    machine.kernel.state().agents.get_mut(&id.0).unwrap().suspended = true;
+    machine.sleep(1000);
+    assert_eq!(machine.kernel.agent("uartd").1.incarnation, 1);
+    machine.kernel.state().agents.get_mut(&id.0).unwrap().suspended = false;
+    machine.sleep(50);
+    assert_eq!(machine.kernel.agent("uartd").1.incarnation, 2);
+}
+
+#[test]
+fn a_heartbeat_that_waits_while_init_is_late_counts() {
+    let mut machine = Machine::up(MANIFEST);
+    machine.ready_with("uartd", 50 * MS);
+    // Init does not run for a second. What it then sees first is the time, and behind it what was sent meanwhile.
+    machine.post.now_ns += 1000 * MS;
+    machine.event(Event::Timeout);
+    aios_proto::lifecycle::Client::new(machine.speak("uartd")).heartbeat().unwrap();
+    machine.run();
+    machine.sleep(100);
+    assert_eq!(machine.kernel.agent("uartd").1.incarnation, 1);
+}
+
+#[test]
+fn a_service_that_is_stopped_stays_down_until_it_is_started() {
+    let mut machine = Machine::up(MANIFEST);
+    let (id, _) = machine.kernel.agent("logd");
+    let logd = |machine: &mut Machine| {
+        let mut shell = Client::new(machine.speak("shell"));
+        let page = shell.services(0, FOREVER).unwrap();
+        (page.services[1].state, page.services[1].agent)
+    };
+    let mut shell = Client::new(machine.speak("shell"));
+    assert_eq!(shell.stop(name("uartd"), FOREVER), Err(CallError::Service(Refused::NotAllowed)));
+    assert_eq!(shell.start(name("uartd"), FOREVER), Err(CallError::Service(Refused::NotAllowed)));
+    assert_eq!(shell.stop(name("init"), FOREVER), Err(CallError::Service(Refused::IsInit)));
+    assert_eq!(shell.stop(name("nobody"), FOREVER), Err(CallError::Service(Refused::UnknownService)));
+    shell.stop(name("logd"), FOREVER).unwrap();
+    assert_eq!(logd(&mut machine), (State::Stopping, id.0));
+    assert!(machine.kernel.state().notified.iter().any(|&(_, bits)| bits == 4), "it is asked to stop in good order");
+    machine.sleep(600);
+    assert_eq!(logd(&mut machine), (State::Stopped, 0));
+    assert!(!machine.kernel.is_there("logd"), "nobody waits for it");
+    machine.sleep(100_000);
+    assert_eq!(logd(&mut machine).0, State::Stopped);
+    let mut shell = Client::new(machine.speak("shell"));
+    shell.stop(name("logd"), FOREVER).unwrap();
+    shell.start(name("logd"), FOREVER).unwrap();
+    machine.ready("logd");
+    let (state, other) = logd(&mut machine);
+    assert_eq!(state, State::Running);
+    assert_ne!(other, id.0);
+    let mut shell = Client::new(machine.speak("shell"));
+    shell.start(name("logd"), FOREVER).unwrap();
+    assert_eq!(logd(&mut machine), (State::Running, other), "one that runs goes on");
+}
+
+#[test]
+fn what_is_down_can_be_stopped_and_started() {
+    let mut machine = Machine::up(MANIFEST);
+    machine.crash("logd");
+    Client::new(machine.speak("shell")).stop(name("logd"), FOREVER).unwrap();
+    assert!(!machine.kernel.is_there("logd"));
+    machine.sleep(1000);
+    assert!(!machine.kernel.is_there("logd"), "the backoff is over, and it stays down");
+    Client::new(machine.speak("shell")).start(name("logd"), FOREVER).unwrap();
+    assert!(machine.kernel.is_there("logd"));
+}
+
+#[test]
+fn init_itself_is_out_of_reach_and_says_why() {
+    let mut machine = Machine::up(MANIFEST);
+    let init = aios_rt::info::agent().0;
+    let mut shell = Client::new(machine.speak("shell"));
+    let refused = Err(CallError::Service(Refused::IsInit));
+    assert_eq!(shell.kill(init, FOREVER), refused);
+    assert_eq!(shell.open_agent(init, FOREVER).map(|_| ()), refused);
+    assert_eq!(shell.revoke(init, 1, FOREVER), refused);
+    assert_eq!(shell.restart(name("init"), FOREVER), refused);
+}
+
+#[test]
+fn a_console_that_is_down_for_long_is_announced_on_the_line() {
+    let manifest = MANIFEST.replace("devices = [\"console\", \"acme,rocket#3\"]", "devices = [\"console\"]\nrestart = { cooldown_s = 2 }");
+    let mut machine = Machine::up(&manifest);
+    for backoff_ms in [100, 200] {
+        machine.crash("uartd");
+        machine.sleep(backoff_ms);
+        machine.ready("uartd");
+    }
+    assert!(!machine.kernel.console().contains("init: uartd"));
+    machine.crash("uartd");
+    let said = machine
+        .kernel
+        .console()
+        .contains("init: uartd: access to unmapped memory; death 3 within its window, circuit breaker opens for 2 s, then");
+    assert!(said, "{}", machine.kernel.console());
+    machine.sleep(2000);
+    assert!(machine.kernel.console().contains("init: uartd: cooldown is over, trial start"));
+    assert!(machine.kernel.is_there("uartd"));
 }
 
 #[test]
@@ -257,7 +374,7 @@ fn the_system_stops_in_the_reverse_order() {
     }
     assert_eq!(machine.kernel.state().power, Some(0));
     assert_eq!(machine.kernel.slots_made(), 2, "the pool of the programs, and where faults went");
-    assert!(machine.kernel.console().ends_with("init: the machine stays on: firmware refused\r\n"));
+    assert!(machine.kernel.console().ends_with("init: the machine stays on: the machine's firmware refused\r\n"));
 }
 
 #[test]

@@ -124,6 +124,8 @@ fn call_everything(peer: &mut Peer) -> Outcomes {
         note("wait", code(client.wait(3, 0)));
         note("revoke", code(client.revoke(3, 5 << 16 | 1, 0)));
         note("programs", code(client.programs(0, 0)));
+        note("stop", code(client.stop(name, 0)));
+        note("start", code(client.start(name, 0)));
     }
     {
         let mut client = lifecycle::Client::new(&mut *peer);

@@ -135,7 +135,7 @@ fn errors_keep_their_details() {
         assert_eq!(answer, Err(CallError::Service(error)));
     }
     assert_eq!(Error::Deep((7, -1)).code(), 1026);
-    assert_eq!(Error::Deep((7, -1)).to_string(), "deep ((7, -1))");
+    assert_eq!(Error::Deep((7, -1)).to_string(), "with two ((7, -1))");
     assert_eq!(Error::from_wire(1026, &[]), None);
     assert_eq!(Error::from_wire(1024, &[0]), None);
 }
@@ -166,7 +166,7 @@ fn interfaces_without_errors_have_the_common_ones() {
     assert_eq!(client.link.incarnation(), 4);
     let error = client.fail(1, 0).unwrap_err();
     assert_eq!(error, bare::CallError::Refused(ErrorCode::NotFound.code()));
-    assert_eq!(error.to_string(), "not found");
+    assert_eq!(error.to_string(), "what the request names does not exist, as far as the caller may know");
 }
 
 /// A peer that answers with bytes of its own.
@@ -240,6 +240,6 @@ fn ends_of_the_peer_are_cases_of_their_own() {
         assert_eq!(client.ping(0), Err(expected));
         assert_eq!(client.tell(Word::default(), Notification::from_handle(SlotHandle::NONE)), Err(expected));
     }
-    assert_eq!(CallError::Refused(2).to_string(), "no capability");
+    assert_eq!(CallError::Refused(2).to_string(), crate::sentence::of_kernel(2));
     assert_eq!(CallError::from(Word::new("thirteen bytes").unwrap_err()), CallError::TooLong);
 }

@@ -6,6 +6,8 @@ pub const ECHO: u64 = 1;
 pub const DIE: u64 = 2;
 /// Asks a `serve` to never answer.
 pub const HANG: u64 = 3;
+/// Asks a `serve` to loop for ever.
+pub const LOOP: u64 = 4;
 
 /// What a server answers to a word: another word for each word.
 pub const fn answer(word: u64) -> u64 {

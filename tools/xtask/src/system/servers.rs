@@ -14,7 +14,7 @@ use crate::profile::Profile;
 use crate::qemu::Launch;
 
 /// The cases of this module.
-pub const CASES: [CodeCase; 8] = [
+pub const CASES: [CodeCase; 11] = [
     ("servers/kill-log", "direct", |lab, profile| {
         let launch = lab.launch(profile)?;
         deaths(lab, &launch, "logd")
@@ -29,6 +29,9 @@ pub const CASES: [CodeCase; 8] = [
     ("servers/fault-one-core", "direct/smp1", fault),
     ("servers/clients-endure", "direct", clients_endure),
     ("servers/crash-loop", "direct", crash_loop),
+    ("servers/stop-start", "direct", stop_start),
+    ("servers/endless-loop", "direct", endless_loop),
+    ("servers/no-such-core", "direct", no_such_core),
 ];
 
 /// Backoffs before the first and the second restart (targets/README.md: 100 ms, doubling), ns.
@@ -37,6 +40,9 @@ const BACKOFF_NS: [u64; 2] = [100_000_000, 200_000_000];
 const SLACK_NS: u64 = 1_500_000_000;
 /// How long anything here may take.
 const LIMIT: Duration = Duration::from_secs(15);
+
+/// What is said when a breaker opens whose manifest says so.
+const OUTAGE: &str = "death 3 within its window, circuit breaker opens for 1 s, then it is started again";
 
 /// A server of the test program, for others to call.
 const VICTIM: &str = "
@@ -103,18 +109,20 @@ fn deaths(lab: &mut Lab<'_>, launch: &Launch, server: &str) -> Result<()> {
 
 /// The same for the console, through which all of it is said. While its breaker is open nobody can say anything, so this one is open for a second.
 fn kill_console(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
-    let manifest = manifest::edited(&lab.artifacts.manifest, |table| {
-        let policy = [("cooldown_s", 1), ("window_s", 30)].map(|(key, value)| (key.to_owned(), Value::from(value)));
-        manifest::entry(table, "uartd")?.insert("restart".into(), Value::Table(policy.into_iter().collect()));
-        Ok(())
-    })?;
+    let manifest = open_for_a_second(lab, "uartd")?;
     let launch = lab.launch_manifest(profile, &manifest)?;
     let mut machine = lab.boot(&launch)?;
     for (restarts, backoff_ns) in (1..).zip(BACKOFF_NS) {
         comes_back(&mut machine, "uartd", restarts, backoff_ns, "kill uartd")?;
         lab::succeed(&mut machine, "log")?;
     }
-    lab::succeed(&mut machine, "kill uartd")?;
+    // Init says it on the early console, and that it tries again.
+    let said = lab::succeed(&mut machine, "kill uartd")?;
+    for line in [OUTAGE, "init: uartd: cooldown is over, trial start"] {
+        if !said.contains(line) {
+            bail!("nobody said `{line}`:\n{said}");
+        }
+    }
     let (state, breaker) = state(&mut machine, "uartd")?;
     if (state.as_str(), breaker.as_str()) != ("running", "half-open") {
         bail!("after the third death the console must be on trial, it is {state}, {breaker}");
@@ -130,18 +138,34 @@ fn kill_console(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
     shut_down(&mut machine)
 }
 
-/// Even the shell comes back; only init can't be killed.
+/// A manifest in which the breaker of this server is open for a second only, because nobody can say anything meanwhile.
+fn open_for_a_second(lab: &Lab<'_>, server: &str) -> Result<String> {
+    manifest::edited(&lab.artifacts.manifest, |table| {
+        let policy = [("cooldown_s", 1), ("window_s", 30)].map(|(key, value)| (key.to_owned(), Value::from(value)));
+        manifest::entry(table, server)?.insert("restart".into(), Value::Table(policy.into_iter().collect()));
+        Ok(())
+    })
+}
+
+/// Even the shell comes back, after its third death when its breaker's time is over; only init can't be killed.
 fn kill_shell(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
-    let launch = lab.launch(profile)?;
+    let manifest = open_for_a_second(lab, "shell")?;
+    let launch = lab.launch_manifest(profile, &manifest)?;
     let mut machine = lab.boot(&launch)?;
-    let reply = lab::run(&mut machine, "kill init")?;
-    if reply.status == 0 {
-        bail!("init was killed");
+    for attempt in ["kill init", "suspend init", "migrate init 1", "restart init", "stop init"] {
+        let reply = lab::run(&mut machine, attempt)?;
+        if reply.status == 0 || !reply.output.contains("nobody supervises it") {
+            bail!("`{attempt}` ended with status {} and said {}", reply.status, reply.output.trim_end());
+        }
     }
-    for restarts in 1..=2 {
+    for restarts in 1..=3 {
         let reply = machine.command("kill shell", Some(LIMIT), &mut |_| ()).context("after 'kill shell'")?;
         if reply.after != After::Rebooted {
             bail!("a shell that was killed said `{}`, status {}", reply.output.trim_end(), reply.status);
+        }
+        // The log shows it on the console.
+        if reply.output.contains(OUTAGE) != (restarts == 3) {
+            bail!("the line about the open breaker belongs to death 3, this is {restarts}:\n{}", reply.output);
         }
         if is_running(&mut machine, "shell", restarts)?.is_none() {
             bail!("`services` does not show restart {restarts}: {:?}", row(&mut machine, "services", "name", "shell")?);
@@ -207,6 +231,74 @@ fn clients_endure(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
     let well = log.matches("assist: exited with 0").count();
     if well != CLIENTS as usize + 1 {
         bail!("{well} of {} clients ended well:\n{log}", CLIENTS + 1);
+    }
+    shut_down(&mut machine)
+}
+
+/// A service that is stopped stays down, and its clients get errors, until it is started.
+fn stop_start(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
+    let mut machine = with_victim(lab, profile)?;
+    for lifeline in ["uartd", "shell"] {
+        let reply = lab::run(&mut machine, &format!("stop {lifeline}"))?;
+        if reply.status == 0 || !reply.output.contains("nobody could start") {
+            bail!("{lifeline} was stopped: {}", reply.output.trim_end());
+        }
+    }
+    for server in ["victim", "logd"] {
+        lab::succeed(&mut machine, &format!("stop {server}"))?;
+        until(&mut machine, LIMIT, "it is down", |machine| Ok((state(machine, server)?.0 == "stopped").then_some(())))?;
+    }
+    for refused in ["spawn -w assist poke /svc/victim echo 1", "log"] {
+        let reply = lab::run(&mut machine, refused)?;
+        if reply.status == 0 {
+            bail!("`{refused}` succeeded though its service is stopped:\n{}", reply.output);
+        }
+    }
+    // More than all backoffs.
+    std::thread::sleep(Duration::from_secs(1));
+    for server in ["logd", "victim"] {
+        if state(&mut machine, server)? != ("stopped".into(), "closed".into()) {
+            bail!("{server} came back by itself");
+        }
+        lab::succeed(&mut machine, &format!("start {server}"))?;
+        until(&mut machine, LIMIT, "it is back", |machine| is_running(machine, server, 1))?;
+        lab::succeed(&mut machine, &format!("start {server}"))?;
+    }
+    lab::succeed(&mut machine, "spawn -w assist poke /svc/victim echo 100")?;
+    lab::succeed(&mut machine, "log")?;
+    lab::succeed(&mut machine, "selftest")?;
+    shut_down(&mut machine)
+}
+
+/// A server that loops for ever is missed and restarted; one that an operator suspended is not.
+fn endless_loop(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
+    let mut machine = with_victim(lab, profile)?;
+    lab::succeed(&mut machine, "suspend logd")?;
+    let end = lab::run(&mut machine, "spawn -w assist poke /svc/victim loop")?;
+    lab::succeed(&mut machine, "resume logd")?;
+    if end.status != 0 || is_running(&mut machine, "victim", 1)?.is_none() || is_running(&mut machine, "logd", 0)?.is_none() {
+        bail!("status {}, {:?}:\n{}", end.status, rows(&mut machine, "services")?, end.output);
+    }
+    let row = row(&mut machine, "services", "name", "victim")?;
+    let log = lab::succeed(&mut machine, "log -n 100")?;
+    if text(&row, "last_death")? != "not heard of in time" || !log.contains("victim: does not answer: no heartbeat, promised every 3000 ms")
+    {
+        bail!("{row:?}, and the log does not say why:\n{log}");
+    }
+    shut_down(&mut machine)
+}
+
+/// A program that can't run where it is to run is not started at all.
+fn no_such_core(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
+    let launch = lab.launch(profile)?;
+    let mut machine = lab.boot(&launch)?;
+    let agents = rows(&mut machine, "ps")?.len();
+    let reply = lab::run(&mut machine, &format!("spawn --core {} assist spin", profile.smp))?;
+    if reply.status == 0
+        || !reply.output.contains(&format!("there is no core {}", profile.smp))
+        || rows(&mut machine, "ps")?.len() != agents
+    {
+        bail!("status {}, {} agents were there before:\n{}", reply.status, agents, reply.output);
     }
     shut_down(&mut machine)
 }

@@ -48,6 +48,10 @@ pub enum Statement {
     Migrate { agent: AgentRef, core: u64 },
     /// `restart`
     Restart { server: String },
+    /// `stop`
+    Stop { server: String },
+    /// `start`
+    Start { server: String },
     /// `services`
     Services { json: bool },
     /// `revoke`
@@ -121,6 +125,8 @@ impl Statement {
                 _ => return None,
             },
             "restart" => Statement::Restart { server: text(a.take("server")?)? },
+            "stop" => Statement::Stop { server: text(a.take("server")?)? },
+            "start" => Statement::Start { server: text(a.take("server")?)? },
             "services" => Statement::Services { json },
             "revoke" => match a.take("slot") {
                 Some(Value::Slot(slot)) => Statement::Revoke { agent: agent(a)?, slot },

@@ -186,12 +186,14 @@ fn candidates(before: &str) -> Vec<String> {
 
 #[test]
 fn words_are_completed() {
-    assert_eq!(candidates("s"), ["sched", "selftest", "services", "shutdown", "spawn", "suspend"]);
+    assert_eq!(candidates("s"), ["sched", "selftest", "services", "shutdown", "spawn", "start", "stop", "suspend"]);
     assert_eq!(candidates("ps; up"), ["uptime"]);
     assert_eq!(candidates("ps&&mi"), ["migrate"]);
     assert_eq!(candidates("kill "), ["2.1", "logd", "shell", "uartd"]);
     assert_eq!(candidates("kill shell u"), ["uartd"]);
     assert_eq!(candidates("restart "), ["logd", "uartd"]);
+    assert_eq!(candidates("stop u"), ["uartd"]);
+    assert_eq!(candidates("start "), ["logd", "uartd"]);
     assert_eq!(candidates("spawn w"), ["watchdog"]);
     assert_eq!(candidates("help who"), ["who-can"]);
     assert_eq!(candidates("who-can /svc/"), ["/svc/console", "/svc/log"]);

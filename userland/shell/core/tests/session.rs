@@ -119,7 +119,7 @@ fn tab_completes_then_lists() {
     assert!(text.ends_with('s'), "{text}");
     assert_eq!(seen(&session.feed(b"\t", &NoNames)).0, ">");
     let (text, _) = seen(&session.feed(b"\t", &NoNames));
-    assert_eq!(text, "\r\nsched     selftest  services  shutdown  spawn     suspend\r\naios> s");
+    assert_eq!(text, "\r\nsched     selftest  services  shutdown  spawn     start     stop      suspend\r\naios> s");
 }
 
 #[test]

@@ -2,9 +2,12 @@
 
 use alloc::format;
 
+use aios_abi::info::Word;
+use aios_abi::record::IrqRecord;
 use aios_abi::{AgentId, Error};
 use aios_proto::Error as CallError;
 use aios_proto::supervisor::{Arguments, Name, Reason};
+use aios_rt::info::word;
 use aios_rt::slot::Agent;
 use aios_rt::time::{Deadline, now};
 use aios_shell_core::value::{AgentRef, SlotRef};
@@ -28,12 +31,16 @@ fn name(text: &str) -> Result<Name<'_>, Fail> {
 }
 
 pub fn spawn(shell: &mut Shell, program: &str, arguments: &str, core: Option<u64>, wait: bool) -> Result<(), Fail> {
+    let cores = word(Word::Cores);
+    if let Some(core) = core.filter(|core| *core >= cores) {
+        return Err(Fail::other(format_args!("there is no core {core}; the machine has {cores}, counted from 0")));
+    }
     let id = start(shell, program, arguments)?;
+    shell.print(&format!("{program} is agent {id:?}\n"));
+    defmt::info!("started {=str} as {=u64:#x}", program, id.0);
     if let Some(core) = core {
         move_to(shell, id, core)?;
     }
-    shell.print(&format!("{program} is agent {id:?}\n"));
-    defmt::info!("started {=str} as {=u64:#x}", program, id.0);
     if wait { await_end(shell, program, id) } else { Ok(()) }
 }
 
@@ -43,8 +50,28 @@ fn move_to(shell: &mut Shell, id: AgentId, core: u64) -> Result<(), Fail> {
     loop {
         match shell.system.control(id, |agent| Ok(agent.migrate(core)))? {
             Err(Error::Busy) if now() < until.0 => shell.sleep_until(Deadline::after(MOVE_AGAIN_NS))?,
+            Err(error @ (Error::Busy | Error::WrongState)) => return Err(stays(shell, id, error)),
             result => return result.map_err(|error| Fail::of(CONTROL, error)),
         }
+    }
+}
+
+/// Why an agent stays on its core, as far as the shell may know.
+fn stays(shell: &mut Shell, id: AgentId, error: Error) -> Fail {
+    let reason = match error {
+        Error::WrongState => {
+            "it has a reservation (EDF), which was admitted on its core and stays there; agents of the fair class can be moved"
+        }
+        _ => {
+            "it waits for an answer, somebody waits for one from it, or an operation of its is under way; it can be moved when that is over"
+        }
+    };
+    let lines = shell.system.irqs().unwrap_or_default();
+    match lines.iter().find(|line| line.agent == id.0) {
+        Some(IrqRecord { line, core, .. }) => Fail::other(format_args!(
+            "can't be moved: interrupt line {line} is bound to it on core {core} and stays there; agents without interrupt lines can be moved"
+        )),
+        None => Fail::other(format_args!("can't be moved: {reason}")),
     }
 }
 
@@ -83,13 +110,8 @@ pub fn kill(shell: &mut Shell, agent: &AgentRef) -> Result<(), Fail> {
 
 pub fn suspend(shell: &mut Shell, agent: &AgentRef) -> Result<(), Fail> {
     let id = shell.system.find(agent)?;
-    if id == own_id() {
-        return Err(Fail::other("nobody could resume this shell"));
-    }
-    let speaks_through =
-        |rows: &[ServiceRow]| rows.iter().any(|row| row.agent == id.0 && row.offers.split(' ').any(|name| name == CONSOLE));
-    if shell.system.services().is_ok_and(|rows| speaks_through(&rows)) {
-        return Err(Fail::other("nobody could resume the console"));
+    if let Some(lifeline) = lifeline(shell, |row| row.agent == id.0) {
+        return Err(Fail::other(format_args!("nobody could resume {lifeline}")));
     }
     shell.system.control(id, Agent::suspend)?;
     defmt::info!("suspended {=u64:#x}", id.0);
@@ -114,6 +136,32 @@ pub fn restart(shell: &mut Shell, server: &str) -> Result<(), Fail> {
     shell.system.supervisor().restart(name(server)?, deadline()).map_err(|error| Fail::call(CONTROL, error))?;
     defmt::info!("restarted {=str}", server);
     Ok(())
+}
+
+pub fn stop(shell: &mut Shell, server: &str) -> Result<(), Fail> {
+    if let Some(lifeline) = lifeline(shell, |row| row.name == server) {
+        return Err(Fail::other(format_args!("nobody could start {lifeline} again; `restart` is allowed")));
+    }
+    shell.system.supervisor().stop(name(server)?, deadline()).map_err(|error| Fail::call(CONTROL, error))?;
+    defmt::info!("stopped {=str}", server);
+    Ok(())
+}
+
+pub fn start_server(shell: &mut Shell, server: &str) -> Result<(), Fail> {
+    shell.system.supervisor().start(name(server)?, deadline()).map_err(|error| Fail::call(CONTROL, error))?;
+    defmt::info!("started {=str}", server);
+    Ok(())
+}
+
+/// What the operator would lose with this server: the shell, or the console that it speaks through.
+fn lifeline(shell: &mut Shell, is_it: impl Fn(&ServiceRow) -> bool) -> Option<&'static str> {
+    let rows = shell.system.services().unwrap_or_default();
+    let row = rows.iter().find(|row| is_it(row))?;
+    match row.offers.split(' ').any(|name| name == CONSOLE) {
+        _ if row.agent == own_id().0 => Some("this shell"),
+        true => Some("the console"),
+        false => None,
+    }
 }
 
 pub fn revoke(shell: &mut Shell, agent: &AgentRef, slot: SlotRef) -> Result<(), Fail> {

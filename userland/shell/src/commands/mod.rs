@@ -33,6 +33,8 @@ pub fn run(shell: &mut Shell, statement: Statement) -> Result<(), Fail> {
         Statement::Resume { agent } => control::resume(shell, &agent),
         Statement::Migrate { agent, core } => control::migrate(shell, &agent, core),
         Statement::Restart { server } => control::restart(shell, &server),
+        Statement::Stop { server } => control::stop(shell, &server),
+        Statement::Start { server } => control::start_server(shell, &server),
         Statement::Revoke { agent, slot } => control::revoke(shell, &agent, slot),
         Statement::SelfTest { tests } => selftest::run(shell, &tests),
         Statement::Shutdown => control::shutdown(shell),

@@ -11,6 +11,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt::Display;
 
+use aios_proto::sentence;
 use aios_rt::Error;
 
 use crate::fail::Fail;
@@ -78,7 +79,7 @@ pub fn run(shell: &mut Shell, names: &[String]) -> Result<(), Fail> {
 
 /// A call that has to succeed.
 fn must<T>(what: &str, result: aios_rt::Result<T>) -> Result<T, Fail> {
-    result.map_err(|error| Fail::other(format_args!("{what}: {error}")))
+    result.map_err(|error| Fail::other(format_args!("{what}: {}", sentence::of(error))))
 }
 
 /// A call that has to be refused with this error.

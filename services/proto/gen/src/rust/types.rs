@@ -4,6 +4,9 @@ use super::Emitter;
 use super::names::{camel, shouty, snake};
 use crate::model::{Body, Case, Definition, Field, Scalar, Type};
 
+/// The type of details that are codes of the kernel.
+const KERNEL_CODE: &str = "kernel-code";
+
 impl Emitter<'_> {
     pub(super) fn definition(&mut self, definition: &Definition) {
         let name = camel(&definition.name);
@@ -125,6 +128,15 @@ impl Emitter<'_> {
         }
         self.out.close("}");
         self.out.close("}");
+        self.out.blank();
+        self.out.line("/// What WIT says of the case, for people.");
+        self.out.open("pub const fn sentence(&self) -> &'static str {");
+        self.out.open("match self {");
+        for case in cases {
+            self.out.line(format!("{} => {:?},", pattern(case), sentence(&case.docs)));
+        }
+        self.out.close("}");
+        self.out.close("}");
         self.out.close("}");
     }
 
@@ -170,20 +182,31 @@ impl Emitter<'_> {
         self.out.open(format!("impl ::core::fmt::Display for {name} {{"));
         self.out.open("fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {");
         if cases.iter().any(|case| case.ty.is_some()) {
-            self.out.line("crate::error::write_words(f, self.name())?;");
+            self.out.line("f.write_str(self.sentence())?;");
             self.out.open("match self {");
-            for case in cases.iter().filter(|case| case.ty.is_some()) {
-                self.out.line(format!("Self::{}(detail) => write!(f, \" ({{detail:?}})\"),", camel(&case.name)));
+            for (case, ty) in cases.iter().filter_map(|case| Some((case, case.ty.as_ref()?))) {
+                let shown = self.shown(ty);
+                self.out.line(format!("Self::{}(detail) => write!(f, {shown}),", camel(&case.name)));
             }
             if cases.iter().any(|case| case.ty.is_none()) {
                 self.out.line("_ => Ok(()),");
             }
             self.out.close("}");
         } else {
-            self.out.line("crate::error::write_words(f, self.name())");
+            self.out.line("f.write_str(self.sentence())");
         }
         self.out.close("}");
         self.out.close("}");
+    }
+
+    /// How the detail of an error is shown: an error of the kernel and a case in words, everything else as it is.
+    fn shown(&self, ty: &Type) -> String {
+        let in_words = match ty {
+            Type::Named(name) if name.item == KERNEL_CODE => "crate::sentence::of_kernel(*detail)",
+            Type::Named(name) if matches!(self.model.definition(name).body, Body::Variant { .. }) => "detail.sentence()",
+            _ => return r#"" ({detail:?})""#.into(),
+        };
+        format!(r#"": {{}}", {in_words}"#)
     }
 
     /// Whether something holds of a type and of all that it is made of.
@@ -206,4 +229,15 @@ impl Emitter<'_> {
 /// A case, whatever it carries.
 fn pattern(case: &Case) -> String {
     format!("Self::{}{}", camel(&case.name), if case.ty.is_some() { "(..)" } else { "" })
+}
+
+/// The documentation of a case as a part of a longer sentence: in one line, without full stop, beginning small unless it begins with a name.
+fn sentence(docs: &[String]) -> String {
+    let text = docs.join(" ");
+    let text = text.strip_suffix('.').unwrap_or(&text);
+    let mut chars = text.chars();
+    match (chars.next(), chars.clone().next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => first.to_lowercase().chain(chars).collect(),
+        _ => text.into(),
+    }
 }

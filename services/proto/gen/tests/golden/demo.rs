@@ -23,6 +23,14 @@ pub mod kinds {
                 Self::Green => "green",
             }
         }
+
+        /// What WIT says of the case, for people.
+        pub const fn sentence(&self) -> &'static str {
+            match self {
+                Self::Red => "red",
+                Self::Green => "green",
+            }
+        }
     }
 
     crate::server::capability! {
@@ -68,6 +76,15 @@ pub mod demo {
                 Self::Deep(..) => "deep",
             }
         }
+
+        /// What WIT says of the case, for people.
+        pub const fn sentence(&self) -> &'static str {
+            match self {
+                Self::Plain => "without detail",
+                Self::Detailed(..) => "with one",
+                Self::Deep(..) => "with two",
+            }
+        }
     }
 
     impl crate::ServiceError for Error {
@@ -99,7 +116,7 @@ pub mod demo {
 
     impl ::core::fmt::Display for Error {
         fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-            crate::error::write_words(f, self.name())?;
+            f.write_str(self.sentence())?;
             match self {
                 Self::Detailed(detail) => write!(f, " ({detail:?})"),
                 Self::Deep(detail) => write!(f, " ({detail:?})"),
@@ -155,6 +172,16 @@ pub mod demo {
                 Self::Word(..) => "word",
                 Self::Amount(..) => "amount",
                 Self::Words(..) => "words",
+            }
+        }
+
+        /// What WIT says of the case, for people.
+        pub const fn sentence(&self) -> &'static str {
+            match self {
+                Self::None => "nothing",
+                Self::Word(..) => "a word",
+                Self::Amount(..) => "a coloured amount",
+                Self::Words(..) => "several words",
             }
         }
     }

@@ -3,9 +3,10 @@
 use core::arch::asm;
 
 use aios_assist::status;
-use aios_assist::work::{DIE, ECHO, HANG, answer};
+use aios_assist::work::{DIE, ECHO, HANG, LOOP, answer};
 use aios_rt::ipc::{self, Incoming, Message, Received, Room};
 use aios_rt::peer::Init;
+use aios_rt::service::HEARTBEAT_NS;
 use aios_rt::slot::Service;
 use aios_rt::time::{Deadline, now};
 use aios_rt::{Error, Result, agent, cap, info};
@@ -24,16 +25,22 @@ const PAUSE_NS: u64 = 5_000_000;
 
 /// Answers until it is told to stop.
 pub fn serve(init: Init) -> Outcome {
-    init.ready(STOP).map_err(trouble)?;
+    init.promise(STOP, HEARTBEAT_NS).map_err(trouble)?;
+    let mut due = Deadline::after(HEARTBEAT_NS);
     loop {
-        match ipc::receive(Room::none(), Deadline::NEVER) {
+        if now() >= due.0 {
+            // A supervisor that has no room for it hears the next one.
+            let _ = init.heartbeat();
+            due = Deadline::after(HEARTBEAT_NS);
+        }
+        match ipc::receive(Room::none(), due) {
             Ok(Received::Call(call)) => obey(&call)?,
             Ok(Received::Notification(bits)) if bits & STOP != 0 => {
                 init.stopped().map_err(trouble)?;
                 return Ok(status::PASSED);
             }
             // What others may send is theirs to know.
-            Ok(_) | Err(Error::MessageTooLong | Error::CapsRefused) => {}
+            Ok(_) | Err(Error::MessageTooLong | Error::CapsRefused | Error::Timeout) => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -45,6 +52,9 @@ fn obey(call: &Incoming<'_>) -> Result<()> {
         // SAFETY: the instruction is undefined, and ends the program.
         DIE => unsafe { asm!("udf #0") },
         HANG => return Ok(()),
+        LOOP => loop {
+            core::hint::spin_loop();
+        },
         _ => {}
     }
     match ipc::reply(call.id, &Message::words([answer(word), info::incarnation()]), &[]) {
@@ -59,7 +69,9 @@ pub fn poke(init: Init, name: &str, what: &str, count: u64) -> Outcome {
     let mut client = Client { init, service: resolve(init, name)?, name, asked: now() };
     match what {
         "echo" => client.echo(count),
-        "die" => client.die(),
+        "die" => client.die(DIE, ANSWER_NS),
+        // Until the supervisor misses its heartbeats.
+        "loop" => client.die(LOOP, 10 * HEARTBEAT_NS),
         "hang" => client.hang(),
         "endure" => client.endure(count),
         _ => Err(BAD_ARGUMENT),
@@ -91,10 +103,10 @@ impl Client<'_> {
         Ok(wrong)
     }
 
-    /// A call that kills the server ends with an error, at once, and the server is back later.
-    fn die(&mut self) -> Outcome {
+    /// A call that ends the server ends with an error, and the server is back later.
+    fn die(&mut self, what: u64, limit_ns: u64) -> Outcome {
         let began = now();
-        let result = ipc::call(self.service, &Message::words([DIE, 0]), Room::none(), Deadline::after(ANSWER_NS)).map(|_| ());
+        let result = ipc::call(self.service, &Message::words([what, 0]), Room::none(), Deadline::after(limit_ns)).map(|_| ());
         let took = now() - began;
         let told = matches!(result, Err(Error::PeerRestarted | Error::PeerDied));
         let wrong = expect(self.init, told, format_args!("a call to a server that died ended with {result:?} after {took} ns"));

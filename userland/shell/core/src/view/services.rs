@@ -25,7 +25,7 @@ pub enum ServiceState {
     Open,
     /// Told to stop.
     Stopping,
-    /// Down for good.
+    /// Down until it is started, or for good because the system stops.
     Stopped,
 }
 
