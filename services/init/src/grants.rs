@@ -21,8 +21,8 @@ pub const KEPT: Rights = Rights::GRANT.or(Rights::DERIVE).or(Rights::REVOKE);
 pub enum Key {
     /// Init's own interfaces.
     Init,
-    /// The server with this number.
-    Server(usize),
+    /// The server with this number, with these of its own rights: a server may answer several names, to which an entry may have different rights.
+    Server(usize, u16),
     /// A region of a device's registers.
     Registers(usize, usize),
     /// An interrupt of a device.
@@ -106,6 +106,11 @@ impl Grants {
     /// Empties the slots of everything that a holder got, whose copies are gone with it. What starts in its place may ask for all of it again.
     pub fn forget_holder(&mut self, holder: u64) {
         self.remove(|grant| grant.holder == holder);
+    }
+
+    /// Empties the slots of capabilities to a server that is gone.
+    pub fn forget_server(&mut self, server: usize) {
+        self.remove(|grant| matches!(grant.key, Key::Server(other, _) if other == server));
     }
 
     /// Empties the slots of capabilities to something that is gone.

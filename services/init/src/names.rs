@@ -16,9 +16,6 @@ use crate::devices::Device;
 use crate::grants::{Key, Refusal};
 use crate::supervise::{Init, init_rights};
 
-/// Rights of a capability to a service: those that the kernel looks at, and all of the service's own.
-const SERVICE: Rights = Rights::SEND.or(Rights(0xffff_0000));
-
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
         match refusal {
@@ -72,7 +69,7 @@ type Granted = aios_abi::SlotHandle;
 impl Server for Init<'_> {
     fn resolve(&mut self, caller: &Caller, name: Name<'_>) -> Result<Grant<types::Service>, Failure> {
         let (badge, asker) = self.who(caller)?;
-        let provider = resolve(&self.boot.manifest, asker, &name).map_err(|_| Error::NotListed)?;
+        let (provider, rights) = resolve(&self.boot.manifest, asker, &name).map_err(|_| Error::NotListed)?;
         let holder = holder(badge, asker).word();
         let (key, agent, word, rights) = match provider {
             Provider::Names | Provider::Supervisor => {
@@ -81,7 +78,7 @@ impl Server for Init<'_> {
             }
             Provider::Server(service) => {
                 let child = self.servers.get(service).and_then(|server| server.child.as_ref()).ok_or(Error::NotRunning)?;
-                (Key::Server(service), child.agent, holder, SERVICE)
+                (Key::Server(service, rights), child.agent, holder, Rights::SEND.or(Rights(u32::from(rights) << 16)))
             }
         };
         let given = self.grants.give(holder, key, rights, |rights| mint_service(agent, word, rights, Expiry::NONE))?;
@@ -96,8 +93,10 @@ impl Server for Init<'_> {
             None => true,
         };
         let names = uses.iter().skip(start as usize);
-        let entries: Entries<'_> =
-            names.map(|name| Entry { name: Name::truncated(name), running: running(name) }).take(Entries::new().capacity()).collect();
+        let entries: Entries<'_> = names
+            .map(|used| Entry { name: Name::truncated(used.name), running: running(used.name) })
+            .take(Entries::new().capacity())
+            .collect();
         Ok(Page { total: uses.len() as u32, entries })
     }
 

@@ -69,7 +69,7 @@ impl Init<'_> {
     /// Whether the asker's entry lists init's control interface.
     fn may_see_supervisor(&self, badge: Badge) -> bool {
         let [_, supervisor] = INIT_SERVICES;
-        self.entry(badge.entry.into()).is_some_and(|entry| entry.uses.contains(&supervisor))
+        self.entry(badge.entry.into()).is_some_and(|entry| entry.uses(supervisor).is_some())
     }
 }
 

@@ -298,7 +298,7 @@ impl<'a> Init<'a> {
     /// Ends the agent of a server for good, whether it is there or gone.
     fn forget_agent(&mut self, service: usize) {
         let Some(child) = self.servers.get_mut(service).and_then(|server| server.child.take()) else { return };
-        self.grants.forget(Key::Server(service));
+        self.grants.forget_server(service);
         self.grants.forget(Key::Agent(child.id.0));
         if self.provider(LOG) == Some(service) {
             if let Some(log) = self.journal.log() {
@@ -480,7 +480,7 @@ fn launch(child: &mut Child<'_>, entry: &Entry<'_>, badge: Badge, kit: &crate::c
 /// What an entry may ask init for, as rights of its capability to init.
 pub fn init_rights(entry: &Entry<'_>) -> Rights {
     let [_, supervisor] = INIT_SERVICES;
-    if !entry.uses.contains(&supervisor) {
+    if entry.uses(supervisor).is_none() {
         return Rights::SEND;
     }
     let mut operator = Operator::NONE;

@@ -36,7 +36,7 @@ class = { edf = { budget_us = 500, period_us = 10_000 } }
 pool_kib = 512
 mailbox_pages = 8
 offers = ["/svc/log", "/svc/history"]
-uses = ["/svc/console"]
+uses = ["/svc/console:write"]
 special = ["seed", "console"]
 restart = { backoff_initial_ms = 100, backoff_max_ms = 5_000, window_s = 60, limit = 3, cooldown_s = 30, start_timeout_ms = 5_000 }
 
@@ -46,7 +46,7 @@ image = "shell"
 class = { fair = { weight = 200 } }
 pool_kib = 2_048
 mailbox_pages = 4
-uses = ["/svc/console", "/svc/log", "/svc/names", "/svc/supervisor"]
+uses = ["/svc/console:read,write", "/svc/log:read", "/svc/names", "/svc/supervisor"]
 special = ["observe", "power"]
 controls = { operations = ["kill", "suspend", "restart", "revoke", "stop", "start"], targets = ["logd", "job"] }
 spawns = ["job"]
@@ -57,7 +57,7 @@ image = "job"
 class = { fair = { weight = 100 } }
 pool_kib = 1_024
 mailbox_pages = 2
-uses = ["/svc/log"]
+uses = ["/svc/log:write"]
 
 [[program]]
 name = "other"

@@ -14,6 +14,8 @@ pub struct Interface {
     pub major: u8,
     /// Hash of its wire format, compared in tests.
     pub schema: u64,
+    /// Its rights by their names in WIT, as bits of the kernel's word of rights.
+    pub rights: &'static [(&'static str, u32)],
     /// Its operations by ascending number.
     pub operations: &'static [OperationInfo],
 }

@@ -10,7 +10,7 @@ use aios_abi::limits;
 use toml::Spanned;
 
 use crate::error::Error;
-use crate::source::{Class, Common, Manifest, Server, Text};
+use crate::source::{Class, Common, Manifest, Server, Text, parts};
 use crate::types::{
     BREAKER_LIMIT_MAX, IMAGE_NAME_SIZE_MAX, INIT_SERVICES, LIST_MAX, NAME_SIZE_MAX, Operations, PROGRAMS_MAX, SERVERS_MAX,
     SERVICE_NAME_SIZE_MAX, Special,
@@ -92,7 +92,7 @@ impl<'a> Checker<'a> {
     /// Indices of servers that server `index` needs, in declared order. Call after [`Checker::run`].
     pub fn depends(&self, index: usize, services: &HashMap<&str, Provider>) -> Vec<usize> {
         let server = &self.manifest.server[index];
-        let used = server.uses.iter().filter_map(|name| match services.get(name.get_ref().as_str()) {
+        let used = server.uses.iter().filter_map(|used| match services.get(parts(used).0) {
             Some(Provider::Server(on)) => Some(*on),
             _ => None,
         });
@@ -126,7 +126,7 @@ impl<'a> Checker<'a> {
         self.labelled(at.span(), &self.label(index), problem)
     }
 
-    fn labelled(&self, span: Range<usize>, label: &str, problem: String) -> Error {
+    pub(crate) fn labelled(&self, span: Range<usize>, label: &str, problem: String) -> Error {
         Error::at(self.toml, span, Some(label.to_string()), problem)
     }
 
@@ -248,7 +248,6 @@ impl<'a> Checker<'a> {
             return Err(self.labelled(entry.pool_kib.span(), label, problem));
         }
         self.within(entry.mailbox_pages, "mailbox_pages", (1, limits::MAILBOX_PAGES as u16), label)?;
-        self.list(entry.uses, "uses", label)?;
         self.list(entry.special, "special", label)?;
         self.list(&entry.controls.operations, "controls.operations", label)?;
         self.known(entry.special, "special capability", &names(&Special::NAMES), label)?;
@@ -358,7 +357,7 @@ impl<'a> Checker<'a> {
         let mut allowed: Vec<&str> = services.keys().copied().collect();
         allowed.sort_unstable();
         for (index, entry) in self.manifest.entries().enumerate() {
-            self.known(entry.uses, "service", &allowed, &self.label(index))?;
+            self.uses(entry.uses, services, &allowed, &self.label(index))?;
         }
         let server_names: Vec<&str> = self.manifest.server.iter().map(|server| server.name.get_ref().as_str()).collect();
         for (index, server) in self.manifest.server.iter().enumerate() {
@@ -389,8 +388,8 @@ impl<'a> Checker<'a> {
     /// What server `index` needs, with the place that says so.
     fn edges(&self, index: usize, services: &HashMap<&str, Provider>) -> Vec<(usize, &'a Text)> {
         let server = &self.manifest.server[index];
-        let uses = server.uses.iter().filter_map(|name| match services.get(name.get_ref().as_str()) {
-            Some(Provider::Server(on)) => Some((*on, name)),
+        let uses = server.uses.iter().filter_map(|used| match services.get(parts(used).0) {
+            Some(Provider::Server(on)) => Some((*on, used)),
             _ => None,
         });
         let after = server.after.iter().filter_map(|name| Some((self.server_index(name.get_ref())?, name)));
@@ -482,11 +481,11 @@ fn backoff_sum_ms(policy: &crate::source::Restart) -> u64 {
         .sum()
 }
 
-fn names<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
+pub(crate) fn names<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
     table.iter().map(|(name, _)| *name).collect()
 }
 
 /// `a, b, c`, or `none` for an empty list.
-fn either(names: &[&str]) -> String {
+pub(crate) fn either(names: &[&str]) -> String {
     if names.is_empty() { "none".into() } else { names.join(", ") }
 }

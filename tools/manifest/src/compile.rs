@@ -4,8 +4,9 @@ use toml::Spanned;
 
 use crate::check::{Checker, Provider, device_node};
 use crate::error::Error;
-use crate::source::{self, Common, Text};
-use crate::types::{self, Class, Controls, Device, Entry, Manifest, Operations, Program, Server, Special, Targets};
+use crate::rights::rights_of;
+use crate::source::{self, Common, Text, parts};
+use crate::types::{self, Class, Controls, Device, Entry, Manifest, Operations, Program, Server, Special, Targets, Use};
 
 /// Default time for a server to stop, ms.
 const STOP_GRACE_MS: u32 = 500;
@@ -83,7 +84,7 @@ fn entry<'a>(checker: &Checker<'a>, from: &Common<'a>) -> Entry<'a> {
         class: class(from.class),
         pool_kib: *from.pool_kib.get_ref(),
         mailbox_pages: *from.mailbox_pages.get_ref(),
-        uses: texts(from.uses),
+        uses: from.uses.iter().map(used).collect(),
         special: bits(&Special::NAMES, from.special).into_iter().fold(Special::default(), Special::with),
         controls: Controls {
             operations: bits(&Operations::NAMES, &from.controls.operations).into_iter().fold(Operations::default(), Operations::with),
@@ -91,6 +92,14 @@ fn entry<'a>(checker: &Checker<'a>, from: &Common<'a>) -> Entry<'a> {
         },
         spawns: targets(checker, from.spawns),
     }
+}
+
+fn used(from: &Text) -> Use<'_> {
+    let (name, given) = parts(from);
+    let known = rights_of(name);
+    let given = given.unwrap_or_default();
+    let named = known.iter().filter(|(right, _)| given.contains(right)).fold(0, |rights, (_, bit)| rights | (bit >> 16) as u16);
+    Use { name, rights: if known.is_empty() { u16::MAX } else { named } }
 }
 
 fn class(from: &Spanned<source::Class>) -> Class {

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::check::Provider;
 use crate::compile::checked;
 use crate::error::Error;
-use crate::source::{Class, Common, Manifest, Text};
+use crate::source::{Class, Common, Manifest, Text, parts};
 use crate::types::INIT_SERVICES;
 
 /// Draws a manifest. Calls go upwards only: each entry may call what stands above it.
@@ -47,7 +47,7 @@ fn head(out: &mut String, corner: char, entry: &Common<'_>, kind: &str) {
 
 fn details(out: &mut String, bar: char, entry: &Common<'_>, manifest: &Manifest, services: &HashMap<&str, Provider>) {
     for name in entry.uses {
-        let provider = match services.get(name.get_ref().as_str()) {
+        let provider = match services.get(parts(name).0) {
             Some(Provider::Server(index)) => manifest.server[*index].name.get_ref().as_str(),
             _ => "init",
         };

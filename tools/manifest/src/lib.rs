@@ -9,6 +9,7 @@
 //! | [`types`]   | target  | the record and [`types::decode`]; `no_std`                |
 //! | `source`    | host    | the TOML form, with the place of every name               |
 //! | `check`     | host    | every rule that a manifest must obey                      |
+//! | `rights`    | host    | the rule of `uses`: services and the rights to them       |
 //! | `compile`   | host    | TOML → checked → record bytes                             |
 //! | `graph`     | host    | a text picture of who may call whom                       |
 //!
@@ -28,6 +29,8 @@ mod compile;
 mod error;
 #[cfg(feature = "std")]
 mod graph;
+#[cfg(feature = "std")]
+mod rights;
 #[cfg(feature = "std")]
 mod source;
 

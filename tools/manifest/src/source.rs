@@ -10,6 +10,14 @@ use crate::types;
 /// A string and where it stands in the file.
 pub type Text = Spanned<String>;
 
+/// A use, taken apart: the service's name, and the rights behind the colon, if there is one.
+pub fn parts(used: &Text) -> (&str, Option<Vec<&str>>) {
+    match used.get_ref().split_once(':') {
+        Some((name, rights)) => (name, Some(rights.split(',').map(str::trim).collect())),
+        None => (used.get_ref(), None),
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 /// First bytes of every record.
 pub const MAGIC: [u8; 8] = *b"AIOSMNF\0";
 /// Version of the record. A reader refuses another one: both come out of one build.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Bytes before the payload.
 pub const HEADER_SIZE: usize = 16;
 /// Most servers in a manifest.
@@ -106,15 +106,31 @@ pub struct Entry<'a> {
     pub pool_kib: u32,
     /// Size of its mailbox, pages of 4 KiB.
     pub mailbox_pages: u16,
-    /// Service names that it may look up and call.
+    /// Services that it may look up and call.
     #[serde(borrow)]
-    pub uses: Vec<&'a str>,
+    pub uses: Vec<Use<'a>>,
     /// Special capabilities.
     pub special: Special,
     /// What it may do to other agents.
     pub controls: Controls,
     /// Which programs it may ask the supervisor to spawn.
     pub spawns: Targets,
+}
+
+impl<'a> Entry<'a> {
+    /// What it may do with the service of this name, if it may call it.
+    pub fn uses(&self, name: &str) -> Option<Use<'a>> {
+        self.uses.iter().find(|used| used.name == name).copied()
+    }
+}
+
+/// A service that an entry may call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Use<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// What the entry may ask it for: the 16 rights that belong to the service. All of them where nobody has given them names.
+    pub rights: u16,
 }
 
 /// Scheduling class of an agent.
@@ -159,14 +175,12 @@ impl Special {
     pub const POWER: Special = Special(1 << 1);
     /// May deliver the random seed.
     pub const SEED: Special = Special(1 << 2);
-    /// Holds a capability to its own pool, so that it can carve child pools out of it.
-    pub const POOL: Special = Special(1 << 3);
     /// May write to the kernel's early console.
-    pub const CONSOLE: Special = Special(1 << 4);
+    pub const CONSOLE: Special = Special(1 << 3);
 
     /// Every special capability with its name in the manifest.
-    pub const NAMES: [(&'static str, Special); 5] =
-        [("observe", Self::OBSERVE), ("power", Self::POWER), ("seed", Self::SEED), ("pool", Self::POOL), ("console", Self::CONSOLE)];
+    pub const NAMES: [(&'static str, Special); 4] =
+        [("observe", Self::OBSERVE), ("power", Self::POWER), ("seed", Self::SEED), ("console", Self::CONSOLE)];
 
     /// Whether all bits of `other` are set.
     pub const fn has(self, other: Special) -> bool {
@@ -381,8 +395,8 @@ fn validate_entry(entry: &Entry<'_>, entries: usize) -> Result<(), Error> {
     limit(entry.name.len(), NAME_SIZE_MAX, "name")?;
     limit(entry.image.len(), IMAGE_NAME_SIZE_MAX, "image")?;
     limit(entry.uses.len(), LIST_MAX, "uses")?;
-    for name in &entry.uses {
-        limit(name.len(), SERVICE_NAME_SIZE_MAX, "service name")?;
+    for used in &entry.uses {
+        limit(used.name.len(), SERVICE_NAME_SIZE_MAX, "service name")?;
     }
     for (targets, what) in [(&entry.controls.targets, "controls"), (&entry.spawns, "spawns")] {
         if let Targets::List(list) = targets {

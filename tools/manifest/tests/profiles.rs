@@ -65,6 +65,35 @@ fn qemu_profile_says_what_it_says() {
 }
 
 #[test]
+fn uses_carry_the_rights_that_they_name() {
+    let bytes = compile(QEMU).unwrap();
+    let manifest = types::decode(&bytes).unwrap();
+    let [_, logd, shell] = &manifest.servers[..] else { panic!("three servers") };
+    let rights = |entry: &types::Entry<'_>, name| entry.uses(name).map(|used| used.rights);
+    let bits = |bits: u32| Some((bits >> 16) as u16);
+    assert_eq!(rights(&logd.entry, "/svc/console"), bits(aios_proto::console::Rights::WRITE.bits()));
+    let both = aios_proto::log::Rights::WRITE.or(aios_proto::log::Rights::READ);
+    assert_eq!(rights(&shell.entry, "/svc/log"), bits(both.bits()), "not to control it");
+    assert_eq!(rights(&logd.entry, "/svc/log"), None);
+
+    let to = |what: &str| format!("uses = [\"{what}\"]");
+    let from = to("/svc/console:write");
+    let refused = |what: &str, parts: &[&str]| refuses(&from, &to(what), parts);
+    refused("/svc/console:writ", &["server logd", "unknown right `writ` to `/svc/console`, allowed: write, read"]);
+    refused("/svc/console", &["the rights to `/svc/console` are missing", "`/svc/console:write`", "allowed: write, read"]);
+    refused("/svc/console:", &["unknown right ``", "allowed: write, read"]);
+    refused("/svc/console:read,read", &["the right `read` to `/svc/console` is there twice"]);
+    refused("/svc/supervisor:power", &["takes no rights", "controls, spawns and special"]);
+    assert!(compile(&changed(&from, &to("/svc/console:read, write"))).is_ok());
+    // A service whose interface is the business of its own programs has rights without names; who may call it has all of them.
+    let own = changed("offers = [\"/svc/console\"]", "offers = [\"/svc/console\", \"/svc/own\"]").replacen(&from, &to("/svc/own"), 1);
+    let bytes = compile(&own).unwrap();
+    assert_eq!(types::decode(&bytes).unwrap().servers[1].entry.uses[0].rights, u16::MAX);
+    assert!(compile(&own.replacen("/svc/own\"]\nspecial", "", 1).replacen(&to("/svc/own"), &to("/svc/own:all"), 1)).is_err());
+    refuses("special = [\"seed\"]", "special = [\"pool\"]", &["unknown special capability `pool`", "observe, power, seed, console"]);
+}
+
+#[test]
 fn names_and_kinds_are_checked() {
     refuses(
         "name = \"logd\"",
@@ -75,9 +104,9 @@ fn names_and_kinds_are_checked() {
     refuses("name = \"logd\"", "name = \"Log d\"", &["server Log d", "is not a name"]);
     refuses("name = \"logd\"", "name = \"init\"", &["init is always there"]);
     refuses(
-        "uses = [\"/svc/console\"]",
-        "uses = [\"/svc/consol\"]",
-        &[&line_of("uses = [\"/svc/console\"]"), "server logd", "unknown service `/svc/consol`", "/svc/console"],
+        "uses = [\"/svc/console:write\"]",
+        "uses = [\"/svc/consol:write\"]",
+        &[&line_of("uses = [\"/svc/console:write\"]"), "server logd", "unknown service `/svc/consol`", "/svc/console"],
     );
     refuses("offers = [\"/svc/log\"]", "offers = [\"/log\"]", &["server logd", "is not a service name"]);
     refuses("offers = [\"/svc/log\"]", "offers = [\"/svc/console\"]", &["offered by server uartd already"]);
@@ -90,22 +119,26 @@ fn names_and_kinds_are_checked() {
     refuses("spawns = [\"*\"]", "spawn = [\"*\"]", &[&line_of("spawns ="), "unknown field `spawn`"]);
     refuses("image = \"logd\"\n", "", &["missing field `image`"]);
     refuses("image = \"logd\"", "image = \"\"", &["server logd", "no name"]);
-    refuses("uses = [\"/svc/log\", \"/svc/names\"]", "uses = [\"/svc/log\", \"/svc/log\"]", &["twice in uses"]);
+    refuses("uses = [\"/svc/log:write\", \"/svc/names\"]", "uses = [\"/svc/log:write\", \"/svc/log:read\"]", &["twice in uses"]);
     refuses("name = \"qemu-virt\"", "name = 3", &[&line_of("name = \"qemu-virt\""), "invalid type"]);
 }
 
 #[test]
 fn order_has_no_cycles() {
-    refuses("devices = [\"console\"]", "devices = [\"console\"]\nuses = [\"/svc/log\"]", &["server uartd", "cycle: uartd → logd → uartd"]);
+    refuses(
+        "devices = [\"console\"]",
+        "devices = [\"console\"]\nuses = [\"/svc/log:write\"]",
+        &["server uartd", "cycle: uartd → logd → uartd"],
+    );
     refuses("devices = [\"console\"]", "devices = [\"console\"]\nafter = [\"shell\"]", &["server uartd", "cycle: uartd → shell → uartd"]);
-    refuses("uses = [\"/svc/console\"]", "after = [\"shell\"]", &["cycle: logd → shell → logd"]);
+    refuses("uses = [\"/svc/console:write\"]", "after = [\"shell\"]", &["cycle: logd → shell → logd"]);
     refuses("offers = [\"/svc/console\"]", "offers = [\"/svc/console\"]\nafter = [\"uartd\"]", &["cycle: uartd → uartd"]);
-    let apart = changed("\"/svc/console\", \"/svc/log\", \"/svc/names\"", "\"/svc/names\"");
-    let later = apart.replacen("uses = [\"/svc/console\"]", "after = [\"shell\"]", 1);
+    let apart = changed("\"/svc/console:write,read\", \"/svc/log:write,read\", \"/svc/names\"", "\"/svc/names\"");
+    let later = apart.replacen("uses = [\"/svc/console:write\"]", "after = [\"shell\"]", 1);
     let message = refused(&later);
     let expected = format!("needs server shell, which comes later ({})", line_of("name = \"shell\""));
     assert!(message.contains(&expected), "{message}");
-    refuses("uses = [\"/svc/console\"]", "after = [\"nobody\"]", &["unknown server `nobody`", "uartd, logd, shell"]);
+    refuses("uses = [\"/svc/console:write\"]", "after = [\"nobody\"]", &["unknown server `nobody`", "uartd, logd, shell"]);
 }
 
 #[test]
@@ -161,7 +194,8 @@ fn a_missing_image_is_named() {
 #[test]
 fn graph_shows_calls_and_rights() {
     let picture = graph(QEMU).unwrap();
-    for part in ["├── uartd", "calls     /svc/log → logd", "controls  kill suspend", "└── pqc", "devices   console"] {
+    for part in ["├── uartd", "calls     /svc/log:write,read → logd", "controls  kill suspend", "└── pqc", "devices   console"]
+    {
         assert!(picture.contains(part), "`{part}` is not in:\n{picture}");
     }
 }

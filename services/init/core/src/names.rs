@@ -40,21 +40,20 @@ impl fmt::Display for NotListed {
 
 impl core::error::Error for NotListed {}
 
-/// Finds who answers `name` for `asker`.
-pub fn resolve(manifest: &Manifest<'_>, asker: Asker, name: &str) -> Result<Provider, NotListed> {
+/// Finds who answers `name` for `asker`, and which of the 16 rights that belong to the service its entry gives it.
+pub fn resolve(manifest: &Manifest<'_>, asker: Asker, name: &str) -> Result<(Provider, u16), NotListed> {
     let entry = match asker {
         Asker::Server(index) => &manifest.servers.get(index).ok_or(NotListed)?.entry,
         Asker::Program(index) => &manifest.programs.get(index).ok_or(NotListed)?.entry,
     };
-    if !entry.uses.contains(&name) {
-        return Err(NotListed);
-    }
+    let rights = entry.uses(name).ok_or(NotListed)?.rights;
     let [names, supervisor] = INIT_SERVICES;
     if name == names {
-        return Ok(Provider::Names);
+        return Ok((Provider::Names, rights));
     }
     if name == supervisor {
-        return Ok(Provider::Supervisor);
+        return Ok((Provider::Supervisor, rights));
     }
-    manifest.servers.iter().position(|server| server.offers.contains(&name)).map(Provider::Server).ok_or(NotListed)
+    let server = manifest.servers.iter().position(|server| server.offers.contains(&name)).ok_or(NotListed)?;
+    Ok((Provider::Server(server), rights))
 }

@@ -2,7 +2,7 @@
 
 use aios_init_core::names::{Asker, NotListed, Provider, resolve};
 use aios_init_core::{Breaker, Effect, Event, KILL_GRACE_NS, LogEvent, PowerAction, Reason, Refusal, State, Supervisor};
-use aios_manifest::types::{Class, Controls, Device, Entry, Manifest, Program, Restart, Server, Special, System, Targets};
+use aios_manifest::types::{Class, Controls, Device, Entry, Manifest, Program, Restart, Server, Special, System, Targets, Use};
 
 const MS: u64 = 1_000_000;
 const S: u64 = 1_000_000_000;
@@ -14,7 +14,7 @@ fn entry<'a>(name: &'a str, uses: &[&'a str]) -> Entry<'a> {
         class: Class::Fair { weight: 64 },
         pool_kib: 512,
         mailbox_pages: 1,
-        uses: uses.to_vec(),
+        uses: uses.iter().map(|name| Use { name, rights: 5 }).collect(),
         special: Special::default(),
         controls: Controls::default(),
         spawns: Targets::None,
@@ -334,11 +334,11 @@ fn an_empty_system_is_up_and_goes_down() {
 #[test]
 fn names_resolve_only_as_listed() {
     let manifest = three();
-    assert_eq!(resolve(&manifest, Asker::Server(2), "/svc/log"), Ok(Provider::Server(1)));
-    assert_eq!(resolve(&manifest, Asker::Server(2), "/svc/names"), Ok(Provider::Names));
+    assert_eq!(resolve(&manifest, Asker::Server(2), "/svc/log"), Ok((Provider::Server(1), 5)));
+    assert_eq!(resolve(&manifest, Asker::Server(2), "/svc/names"), Ok((Provider::Names, 5)));
     assert_eq!(resolve(&manifest, Asker::Server(2), "/svc/supervisor"), Err(NotListed));
     assert_eq!(resolve(&manifest, Asker::Server(0), "/svc/log"), Err(NotListed));
-    assert_eq!(resolve(&manifest, Asker::Program(0), "/svc/log"), Ok(Provider::Server(1)));
+    assert_eq!(resolve(&manifest, Asker::Program(0), "/svc/log"), Ok((Provider::Server(1), 5)));
     assert_eq!(resolve(&manifest, Asker::Program(0), "/svc/console"), Err(NotListed));
     assert_eq!(resolve(&manifest, Asker::Program(1), "/svc/log"), Err(NotListed));
     assert_eq!(resolve(&manifest, Asker::Server(2), "/svc/nosuch"), Err(NotListed));

@@ -41,7 +41,8 @@ fn names_lead_where_the_manifest_says() {
     let (logd, _) = machine.kernel.agent("logd");
     let cap = machine.kernel.cap(log);
     assert_eq!((cap.kind, cap.object, cap.word), (Kind::Service, logd.0, 3), "the badge says who asked");
-    assert!(cap.rights.contains(Rights::SEND.or(Rights::GRANT)) && !cap.rights.contains(Rights::REVOKE));
+    let expected = Rights::SEND.or(Rights::GRANT).or(Rights(aios_proto::log::Rights::READ.bits()));
+    assert_eq!(cap.rights, expected, "exactly what the entry names");
     let (_, shell) = machine.kernel.agent("shell");
     let cap = machine.kernel.cap(own);
     assert_eq!((cap.object, cap.word), (super::kernel::INIT.0, shell.slots[&3].word));

@@ -5,12 +5,13 @@ use anyhow::{Context, Result, bail};
 use toml::{Table, Value};
 
 use super::lab::{self, Lab};
+use super::shell::{row, text};
 use super::{CodeCase, manifest};
 use crate::machine::Machine;
 use crate::profile::Profile;
 
 /// The cases of this module.
-pub const CASES: [CodeCase; 12] = [
+pub const CASES: [CodeCase; 18] = [
     ("authority/nothing", "direct", nothing),
     ("authority/no-observe", "direct", |lab, profile| {
         let others = ["uptime", "services", "log", "spawn -w assist exit 0", "suspend logd", "resume logd", "migrate logd 1", "kill logd"];
@@ -21,6 +22,9 @@ pub const CASES: [CodeCase; 12] = [
     }),
     ("authority/no-log", "direct", |lab, profile| {
         refuses(lab, profile, |shell| manifest::take_out(shell, "uses", "/svc/log"), &["log"], &["ps", "services"])
+    }),
+    ("authority/log-to-write", "direct", |lab, profile| {
+        refuses(lab, profile, |shell| manifest::put(shell, "uses", "/svc/log:write"), &["log", "log -f"], &["ps", "services"])
     }),
     ("authority/no-spawn", "direct", |lab, profile| {
         refuses(lab, profile, |shell| removed(shell, "spawns"), &["spawn assist exit 0"], &["ps", "restart logd"])
@@ -41,6 +45,14 @@ pub const CASES: [CodeCase; 12] = [
     ("authority/no-migrate", "direct", |lab, profile| one_operation(lab, profile, "migrate")),
     ("authority/no-restart", "direct", |lab, profile| one_operation(lab, profile, "restart")),
     ("authority/no-revoke", "direct", |lab, profile| one_operation(lab, profile, "revoke")),
+    ("authority/no-stop", "direct", |lab, profile| one_operation(lab, profile, "stop")),
+    ("authority/no-start", "direct", |lab, profile| one_operation(lab, profile, "start")),
+    ("authority/no-suspend", "direct", no_suspend),
+    ("authority/no-resume", "direct", no_resume),
+    ("authority/no-supervisor", "direct", |lab, profile| {
+        let refused = [&CONTROLLING[..], &["services", "spawn assist exit 0", "shutdown", "reboot"]].concat();
+        refuses(lab, profile, |shell| manifest::take_out(shell, "uses", "/svc/supervisor"), &refused, &["ps", "log"])
+    }),
 ];
 
 /// What the shell says of a capability that it does not hold.
@@ -49,8 +61,9 @@ const REFUSAL: &str = "no capability";
 /// Commands that read the kernel's tables.
 const OBSERVING: [&str; 8] = ["ps", "top -n 1 -d 10ms", "caps", "caps logd", "who-can power", "mem", "sched", "irq"];
 /// Commands that control an agent: one for each operation that a manifest can list.
-const CONTROLLING: [&str; 6] = ["suspend logd", "resume logd", "migrate logd 1", "revoke logd 3", "restart logd", "kill logd"];
-/// Commands that need nothing.
+const CONTROLLING: [&str; 8] =
+    ["suspend logd", "resume logd", "migrate logd 1", "revoke logd 3", "restart logd", "kill logd", "stop logd", "start logd"];
+/// Commands that need nothing: the shell answers the first three itself, the time is everybody's, and `selftest` leaves out what it may not do.
 const FREE: [&str; 5] = ["help", "echo x", "clear", "uptime", "selftest"];
 /// The other commands.
 const OTHERS: [&str; 5] = ["log", "services", "spawn assist exit 0", "shutdown", "reboot"];
@@ -68,17 +81,53 @@ fn nothing(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
         for key in ["special", "controls", "spawns"] {
             removed(shell, key)?;
         }
-        set(shell, "uses", &["/svc/console"])
+        set(shell, "uses", &["/svc/console:write,read"])
     };
     refuses(lab, profile, edit, &needing, &FREE)
 }
 
 /// Without one operation, the shell can do the others, and not this one.
 fn one_operation(lab: &mut Lab<'_>, profile: &Profile, operation: &str) -> Result<()> {
-    let (refused, others): (Vec<&str>, Vec<&str>) = CONTROLLING.iter().partition(|line| line.starts_with(operation));
+    let (refused, others): (Vec<&str>, Vec<&str>) = CONTROLLING.iter().partition(|line| line.split(' ').next() == Some(operation));
     // What is revoked has to be something that was given.
     let others: Vec<&str> = others.into_iter().filter(|line| !line.starts_with("revoke")).collect();
     refuses(lab, profile, |shell| manifest::take_out(controls(shell)?, "operations", operation), &refused, &others)
+}
+
+/// Without the right to suspend, one can resume: whoever is not suspended is not refused for lack of a right, but for what it is.
+fn no_suspend(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
+    let mut machine = boot_without(lab, profile, "suspend")?;
+    is_refused(&mut machine, "suspend logd")?;
+    let reply = lab::run(&mut machine, "resume logd")?;
+    if reply.status == 0 || reply.output.contains(REFUSAL) || !reply.output.contains("not suspended") {
+        bail!("'resume logd' must be tried, and say that logd is not suspended; status {}:\n{}", reply.status, reply.output.trim_end());
+    }
+    for line in ["migrate logd 1", "restart logd", "kill logd"] {
+        lab::succeed(&mut machine, line)?;
+    }
+    Ok(())
+}
+
+/// Without the right to resume, one can suspend, and what is suspended stays so.
+fn no_resume(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
+    let mut machine = boot_without(lab, profile, "resume")?;
+    for line in ["spawn assist spin", "suspend assist"] {
+        lab::succeed(&mut machine, line)?;
+    }
+    is_refused(&mut machine, "resume assist")?;
+    let row = row(&mut machine, "ps", "name", "assist")?;
+    if !text(&row, "state")?.contains("suspended") {
+        bail!("it must be suspended still: {row:?}");
+    }
+    lab::succeed(&mut machine, "kill assist")?;
+    Ok(())
+}
+
+fn boot_without(lab: &mut Lab<'_>, profile: &Profile, operation: &str) -> Result<Machine> {
+    let edit = |table: &mut Table| manifest::take_out(controls(manifest::entry(table, "shell")?)?, "operations", operation);
+    let manifest = manifest::edited(&lab.artifacts.manifest, edit)?;
+    let launch = lab.launch_manifest(profile, &manifest)?;
+    lab.boot(&launch)
 }
 
 fn controls(shell: &mut Table) -> Result<&mut Table> {

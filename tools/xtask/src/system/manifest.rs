@@ -35,9 +35,17 @@ pub fn list<'t>(table: &'t mut Table, key: &str) -> Result<&'t mut Vec<Value>> {
     table.get_mut(key).and_then(Value::as_array_mut).with_context(|| format!("no list `{key}`"))
 }
 
-/// Takes one item out of a list.
+/// Takes one item out of a list; rights behind a colon are no part of its name.
 pub fn take_out(table: &mut Table, key: &str, item: &str) -> Result<()> {
-    list(table, key)?.retain(|value| value.as_str() != Some(item));
+    list(table, key)?.retain(|value| value.as_str().and_then(|text| text.split(':').next()) != Some(item));
+    Ok(())
+}
+
+/// Writes one item of a list anew.
+pub fn put(table: &mut Table, key: &str, item: &str) -> Result<()> {
+    let name = item.split(':').next().unwrap_or(item);
+    take_out(table, key, name)?;
+    list(table, key)?.push(item.into());
     Ok(())
 }
 

@@ -52,7 +52,7 @@ class = { fair = { weight = 100 } }
 pool_kib = 512
 mailbox_pages = 2
 offers = ['/svc/victim']
-uses = ['/svc/log']
+uses = ['/svc/log:write']
 ";
 
 /// Whether a server runs, and how often it was restarted.

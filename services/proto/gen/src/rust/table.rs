@@ -32,6 +32,10 @@ impl Emitter<'_> {
         self.out.line("schema: SCHEMA,");
         let all: Vec<_> = service.operations.iter().map(|operation| format!("op::{}", shouty(&operation.name))).collect();
         self.out.line(format!("operations: &[{}],", all.join(", ")));
+        let rights = self.module.types.iter().find(|definition| definition.name == "rights");
+        let flags = rights.map_or(&[][..], |rights| if let Body::Flags(flags) = &rights.body { flags } else { &[] });
+        let rights: Vec<_> = flags.iter().map(|flag| format!("(\"{}\", Rights::{}.bits())", flag.name, shouty(&flag.name))).collect();
+        self.out.line(format!("rights: &[{}],", rights.join(", ")));
         self.out.close("};");
         self.out.blank();
         self.out.line("/// Why a server of this interface doesn't do what it was asked.");

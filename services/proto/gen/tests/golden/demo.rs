@@ -228,6 +228,7 @@ pub mod demo {
         major: MAJOR,
         schema: SCHEMA,
         operations: &[op::PING, op::COUNT, op::ECHO, op::LEND, op::SWAP, op::WAIT, op::TELL, op::BRIM],
+        rights: &[("look", Rights::LOOK.bits()), ("touch", Rights::TOUCH.bits())],
     };
 
     /// Why a server of this interface doesn't do what it was asked.
@@ -692,6 +693,7 @@ pub mod bare {
         major: MAJOR,
         schema: SCHEMA,
         operations: &[op::FAIL],
+        rights: &[],
     };
 
     /// Why a server of this interface doesn't do what it was asked.
