@@ -21,7 +21,7 @@ use crate::alive::Alive;
 use crate::commands;
 use crate::fail::Fail;
 use crate::system::System;
-use crate::terminal::{INPUT, STOP, Terminal};
+use crate::terminal::{HEARTBEAT_NS, INPUT, STOP, Terminal};
 
 /// How long a lone escape may be the beginning of a sequence, ns.
 const ESCAPE_NS: u64 = 50_000_000;
@@ -53,7 +53,7 @@ impl Shell {
 
     /// Talks until the system stops. Returns the exit status.
     pub fn run(&mut self) -> u64 {
-        if self.system.init().ready(STOP).is_err() {
+        if self.system.init().promise(STOP, HEARTBEAT_NS).is_err() {
             // A supervisor that does not hear of it ends the shell, and says why.
             self.ending = true;
         }

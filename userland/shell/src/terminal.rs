@@ -8,7 +8,7 @@ use aios_proto::{Capability as _, Error as CallError};
 use aios_rt::peer::{Failure, Init, Peer, notification};
 use aios_rt::service::Remote;
 use aios_rt::slot::Slot;
-use aios_rt::time::Deadline;
+use aios_rt::time::{Deadline, now};
 use aios_rt::{cap, ipc};
 
 /// Its name.
@@ -26,8 +26,14 @@ const ANSWER_NS: u64 = 5_000_000_000;
 /// Bytes read at once.
 const READ: u32 = 256;
 
-/// The console.
+/// How often the shell tells the supervisor that it is alive, ns. Rarer than servers: a command may do something for a while without looking up.
+pub const HEARTBEAT_NS: u64 = 10_000_000_000;
+
+/// The console, and whatever else the shell waits at: it tells the supervisor from here that it is alive.
 pub struct Terminal {
+    init: Init,
+    /// When the supervisor is to hear of the shell again.
+    due: Deadline,
     peer: Peer<Client<Remote>>,
     /// Which run of the server knows of the subscription.
     subscribed: Option<u32>,
@@ -38,7 +44,7 @@ pub struct Terminal {
 impl Terminal {
     /// The console that init leads to.
     pub fn new(init: Init) -> Self {
-        Self { peer: Peer::new(init, CONSOLE, Client::new), subscribed: None, bits: 0 }
+        Self { init, due: Deadline::after(HEARTBEAT_NS), peer: Peer::new(init, CONSOLE, Client::new), subscribed: None, bits: 0 }
     }
 
     /// Writes all of it. Waits for a console that is being restarted; without one there is nothing else to do.
@@ -59,8 +65,11 @@ impl Terminal {
     /// Reads what is there, waiting for something until the deadline; `None` if nothing came.
     pub fn read(&mut self, deadline: Deadline) -> Option<Vec<u8>> {
         loop {
-            match self.call(|client| client.read(READ, deadline.0).map(|bytes| bytes.to_vec())) {
+            self.beat();
+            let until = deadline.min(self.due);
+            match self.call(|client| client.read(READ, until.0).map(|bytes| bytes.to_vec())) {
                 Ok(bytes) => return Some(bytes),
+                Err(Failure::Call(CallError::Timeout)) if until < deadline => {}
                 Err(Failure::Call(CallError::Timeout)) => return None,
                 Err(_) if Deadline::after(PAUSE_NS) > deadline => return None,
                 Err(_) => self.pause(),
@@ -81,13 +90,28 @@ impl Terminal {
 
     /// Waits for notification bits; none if the deadline passes.
     pub fn wait(&mut self, deadline: Deadline) -> u64 {
-        if self.bits == 0 {
-            self.bits = ipc::wait(deadline).unwrap_or(0);
+        while self.bits == 0 {
+            self.beat();
+            let until = deadline.min(self.due);
+            self.bits = ipc::wait(until).unwrap_or(0);
+            if until == deadline {
+                break;
+            }
         }
         core::mem::take(&mut self.bits)
     }
 
+    /// Tells the supervisor that the shell is alive, when it is time for that.
+    fn beat(&mut self) {
+        if self.due <= Deadline(now()) {
+            // A supervisor that has no room for it hears the next one.
+            let _ = self.init.heartbeat();
+            self.due = Deadline::after(HEARTBEAT_NS);
+        }
+    }
+
     fn pause(&mut self) {
+        self.beat();
         self.bits |= ipc::wait(Deadline::after(PAUSE_NS)).unwrap_or(0);
     }
 

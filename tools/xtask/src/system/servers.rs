@@ -38,6 +38,8 @@ pub const CASES: [CodeCase; 11] = [
 const BACKOFF_NS: [u64; 2] = [100_000_000, 200_000_000];
 /// What a restart may take beyond its backoff, on an emulated machine whose host has other things to do, ns.
 const SLACK_NS: u64 = 1_500_000_000;
+/// Longer than the period of the shell's heartbeat.
+const IDLE: Duration = Duration::from_secs(12);
 /// How long anything here may take.
 const LIMIT: Duration = Duration::from_secs(15);
 
@@ -284,6 +286,11 @@ fn endless_loop(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
     if text(&row, "last_death")? != "not heard of in time" || !log.contains("victim: does not answer: no heartbeat, promised every 3000 ms")
     {
         bail!("{row:?}, and the log does not say why:\n{log}");
+    }
+    // A shell that waits for its operator longer than between two of its heartbeats still hears of keys, and is not missed.
+    std::thread::sleep(IDLE);
+    if is_running(&mut machine, "shell", 0)?.is_none() {
+        bail!("an idle shell was restarted: {:?}", rows(&mut machine, "services")?);
     }
     shut_down(&mut machine)
 }

@@ -75,5 +75,5 @@ fn a_service_that_is_not_listed_is_not_asked() {
     let (_kernel, _) = names(true);
     let not_listed = Failure::Unreachable(Error::Service(names::Error::NotListed));
     assert_eq!(ask(vec![]), (vec![], Err(not_listed)));
-    assert_eq!(std::format!("{not_listed}"), "not listed");
+    assert_eq!(std::format!("{not_listed}"), "the asker's manifest entry does not list it, whether or not there is such a thing");
 }

@@ -125,3 +125,52 @@ fn the_other_events_and_calls() {
     let ((call, _), now) = observe(Regs::default().with([55]), || Mailbox.now_ns());
     assert_eq!((call, now), (Call::TimeNow, 55));
 }
+
+/// A kernel whose time passes while somebody waits, and which has mail after 10 s; notes when heartbeats came.
+fn patient() -> (fake::Installed, std::rc::Rc<std::cell::RefCell<std::vec::Vec<u64>>>) {
+    const MAIL_NS: u64 = 10_000_000_000;
+    let beats = std::rc::Rc::new(std::cell::RefCell::new(std::vec::Vec::new()));
+    let (seen, mut now_ns) = (beats.clone(), 0);
+    let kernel = fake::install(move |call, regs| match call {
+        Call::TimeNow => {
+            regs.x[0] = now_ns;
+            Ok(())
+        }
+        Call::IpcSend => {
+            assert_eq!(regs.x9, WORD, "to init");
+            seen.borrow_mut().push(now_ns / 1_000_000_000);
+            Err(Error::QueueFull)
+        }
+        Call::IpcRecv | Call::IpcReplyRecv => {
+            now_ns = now_ns.max(regs.x12.min(MAIL_NS));
+            if regs.x12 < MAIL_NS {
+                return Err(Error::Timeout);
+            }
+            regs.x10 = info(0, message::Received::Message);
+            Ok(())
+        }
+        other => panic!("{}", other.name()),
+    });
+    (kernel, beats)
+}
+
+#[test]
+fn a_server_that_waits_tells_the_supervisor_that_it_is_alive() {
+    let init = crate::peer::Init(SERVICE);
+    let mut buffer = [0; 64];
+    for replying in [false, true] {
+        let (_kernel, beats) = patient();
+        let mut port = crate::service::Alive::new(init);
+        let event = match replying {
+            false => port.receive(&mut buffer, 0, u64::MAX),
+            true => port.reply_receive(MessageId(6), &mut buffer, 8, &CapList::NONE, 0, u64::MAX),
+        };
+        assert!(matches!(event, Ok(Event::Message(_))), "{event:?}");
+        assert_eq!(*beats.borrow(), [3, 6, 9], "also while the supervisor has no room for it");
+        // Its own deadline ends the wait as ever.
+        let (_kernel, beats) = patient();
+        let mut port = crate::service::Alive::new(init);
+        assert!(matches!(port.receive(&mut buffer, 0, 4_000_000_000), Err(error) if error == Error::Timeout.into()));
+        assert_eq!(*beats.borrow(), [3]);
+    }
+}
