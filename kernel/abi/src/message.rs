@@ -188,7 +188,7 @@ impl Header {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u16)]
 pub enum FaultCause {
-    /// A data access to an address that is not mapped.
+    /// A data access to an address that is not mapped. The kernel's half of the address space never is, whatever is there.
     DataUnmapped = 1,
     /// A data access that the mapping forbids.
     DataPermission = 2,
@@ -268,7 +268,7 @@ pub struct Fault {
     pub agent: u64,
     /// A [`FaultCause`] by number.
     pub cause: u16,
-    /// `ESR_EL1` (Arm ARM D17.2.37), or the status of `Exit`.
+    /// `ESR_EL1` (Arm ARM D17.2.37), without what it says of the kernel's own tables; or the status of `Exit`.
     pub syndrome: u64,
     /// `FAR_EL1`: the address concerned, if there is one.
     pub address: u64,

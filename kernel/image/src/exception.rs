@@ -21,6 +21,12 @@ pub const CLASS_SVC: u64 = 0x15;
 
 /// FAR is not valid, in the syndrome of an external abort.
 const FAR_NOT_VALID: u64 = 1 << 10;
+/// The bit of an address by which the processor chooses the kernel's tables (Arm ARM D8.2.4; no tags in addresses).
+const KERNEL_HALF: u64 = 1 << 55;
+/// What a syndrome says of an abort whatever is mapped: class, length of the instruction, cache maintenance, write.
+const ALWAYS: u64 = 0x3f << 26 | 1 << 25 | 1 << 8 | 1 << 6;
+/// Fault status of a translation fault at the first level of all.
+const NOT_TRANSLATED: u64 = 0x04;
 
 /// Which access an abort was of.
 enum Abort {
@@ -65,8 +71,10 @@ pub const fn system_error(esr: u64) -> Exception {
 
 fn abort(esr: u64, far: u64, access: Abort) -> Trap {
     use FaultCause as Cause;
-    let status = esr & 0x3f;
-    let cause = match (status, access) {
+    let known = esr & 0x3f != 0x10 || esr & FAR_NOT_VALID == 0;
+    // Whatever the kernel has mapped there, an agent learns the same: what processors with FEAT_E0PD report.
+    let esr = if known && far & KERNEL_HALF != 0 { esr & ALWAYS | NOT_TRANSLATED } else { esr };
+    let cause = match (esr & 0x3f, access) {
         // Translation, by level of the walk.
         (0x04..=0x07 | 0x2b, Abort::Data) => Cause::DataUnmapped,
         (0x04..=0x07 | 0x2b, Abort::Fetch) => Cause::FetchUnmapped,
@@ -78,7 +86,6 @@ fn abort(esr: u64, far: u64, access: Abort) -> Trap {
         (0x10 | 0x13..=0x18 | 0x1b..=0x1f | 0x30 | 0x34 | 0x35, _) => Cause::External,
         _ => Cause::Other,
     };
-    let known = status != 0x10 || esr & FAR_NOT_VALID == 0;
     Trap::Fault(Exception { cause, syndrome: esr, address: if known { far } else { 0 } })
 }
 
@@ -140,6 +147,28 @@ mod tests {
         assert_eq!(cause(0x24, 0x10), (External, FAR));
         assert_eq!(cause(0x24, 0x10 | FAR_NOT_VALID), (External, 0), "an undefined FAR is not shown");
         assert_eq!(cause(0x24, 0x35), (External, FAR));
+    }
+
+    /// The kernel's half looks the same to agents wherever they reach: no status, level or other detail of its tables is in a report.
+    #[test]
+    fn the_kernels_map_does_not_show() {
+        for far in [1 << 55, 0xffff_ff80_0000_0000, 0xffff_ffff_8000_0000, u64::MAX] {
+            for (class, cause) in [(0x24, FaultCause::DataUnmapped), (0x20, FaultCause::FetchUnmapped)] {
+                for write in [0, 1 << 6] {
+                    let expected = Exception { cause, syndrome: class << 26 | 1 << 25 | write | 0x04, address: far };
+                    for iss in (0..64).chain([0x0f | 1 << 7, 0x0f | 1 << 9, 0x0f | 0x1f << 16, 0x0f | 1 << 36]) {
+                        let esr = class << 26 | 1 << 25 | write | iss & !(1 << 6);
+                        assert_eq!(decode(esr, far), Trap::Fault(expected), "{esr:#x} at {far:#x}");
+                    }
+                }
+            }
+        }
+        // An address that nobody has, and one that isn't known.
+        assert_eq!(cause(0x24, 0x07), (FaultCause::DataUnmapped, FAR));
+        assert_eq!(
+            decode(0x24 << 26 | 0x10 | FAR_NOT_VALID, u64::MAX),
+            Trap::Fault(Exception { cause: FaultCause::External, syndrome: 0x24 << 26 | 0x10 | FAR_NOT_VALID, address: 0 })
+        );
     }
 
     /// Every syndrome has a meaning, and only system calls and floating point are no faults.

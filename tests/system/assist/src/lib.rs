@@ -79,6 +79,8 @@ const fn other(number: u64, name: &'static str, arguments: &'static [&'static st
 pub const DIRECT_MAP: u64 = 0xffff_ff80_0000_0000;
 /// Where the kernel is linked.
 pub const KERNEL_LINK: u64 = 0xffff_ffff_8000_0000;
+/// Where nothing is in the kernel's half: the direct map of memory that no machine of the tests has.
+pub const KERNEL_GAP: u64 = 0xffff_ff9f_ffff_f000;
 /// An address of neither half of the address space.
 pub const NO_HALF: u64 = 0x0001_0000_0000_0000;
 
@@ -86,9 +88,6 @@ use FaultCause::{
     Alignment, DataPermission, DataUnmapped, Debug as DebugEvent, FetchPermission, FetchUnmapped, OutOfMemory, Trapped, Undefined,
 };
 
-/// Whether the kernel's half is translated at all at EL0 depends on the core (FEAT_E0PD).
-const DATA_FORBIDDEN: &[FaultCause] = &[DataPermission, DataUnmapped];
-const FETCH_FORBIDDEN: &[FaultCause] = &[FetchPermission, FetchUnmapped];
 /// Some instructions are undefined at EL0 on one core and trapped by a control bit on another.
 const NOT_ALLOWED: &[FaultCause] = &[Undefined, Trapped];
 
@@ -103,11 +102,11 @@ pub const TESTS: &[Test] = &[
     fault(7, "execute-stack", &[FetchPermission], None, "executes its own stack"),
     fault(8, "write-info", &[DataPermission], Some(INFO_PAGE), "writes its information page"),
     fault(9, "read-no-half", &[DataUnmapped], Some(NO_HALF), "reads an address of neither half"),
-    fault(10, "read-direct-map", DATA_FORBIDDEN, Some(DIRECT_MAP), "reads the kernel's direct map"),
-    fault(11, "read-kernel", DATA_FORBIDDEN, Some(KERNEL_LINK), "reads the kernel's image"),
-    fault(12, "write-kernel", DATA_FORBIDDEN, Some(KERNEL_LINK), "writes the kernel's image"),
-    fault(13, "jump-direct-map", FETCH_FORBIDDEN, Some(DIRECT_MAP), "jumps into the kernel's direct map"),
-    fault(14, "jump-kernel", FETCH_FORBIDDEN, Some(KERNEL_LINK), "jumps into the kernel's image"),
+    fault(10, "read-direct-map", &[DataUnmapped], Some(DIRECT_MAP), "reads the kernel's direct map"),
+    fault(11, "read-kernel", &[DataUnmapped], Some(KERNEL_LINK), "reads the kernel's image"),
+    fault(12, "write-kernel", &[DataUnmapped], Some(KERNEL_LINK), "writes the kernel's image"),
+    fault(13, "jump-direct-map", &[FetchUnmapped], Some(DIRECT_MAP), "jumps into the kernel's direct map"),
+    fault(14, "jump-kernel", &[FetchUnmapped], Some(KERNEL_LINK), "jumps into the kernel's image"),
     fault(15, "undefined", &[Undefined], None, "executes an undefined instruction"),
     fault(16, "breakpoint", &[DebugEvent], None, "executes a breakpoint instruction"),
     fault(17, "misaligned-jump", &[Alignment], None, "jumps between two instructions"),
@@ -123,8 +122,10 @@ pub const TESTS: &[Test] = &[
     fault(26, "invalidate-translations", &[Undefined], None, "executes TLBI VMALLE1"),
     fault(27, "invalidate-cache", &[Undefined], None, "executes DC IVAC"),
     fault(28, "exception-return", &[Undefined], None, "executes ERET"),
-    other(29, "wait-for-interrupt", &[], End::FaultOrPass(Trapped), "executes WFI"),
+    fault(29, "wait-for-interrupt", &[Trapped], None, "executes WFI"),
     other(30, "wait-for-event", &[], End::FaultOrPass(Trapped), "executes WFE"),
+    fault(31, "read-kernel-gap", &[DataUnmapped], Some(KERNEL_GAP), "reads the kernel's half where nothing is"),
+    fault(32, "jump-kernel-gap", &[FetchUnmapped], Some(KERNEL_GAP), "jumps into the kernel's half where nothing is"),
     other(64, "exit", &["status"], End::Given, "exits"),
     other(65, "panic", &[], End::Panic, "panics"),
     other(66, "spin", &[], End::Never, "loops without a system call"),

@@ -2,12 +2,13 @@
 //!
 //! A case boots a machine of its own, so none depends on another. Simple ones are data ([`data`], files in `tests/system/`): commands, what
 //! their output must and must not show, their status. Those that calculate, damage files or change the manifest are Rust ([`damage`],
-//! [`authority`], [`servers`], [`load`], [`moves`], [`registers`], [`keys`], [`log`], [`dump`]) and get a [`lab::Lab`]. To add one: a line in such a file.
+//! [`authority`], [`servers`], [`load`], [`moves`], [`registers`], [`faults`], [`keys`], [`log`], [`dump`]) and get a [`lab::Lab`]. To add one: a line in such a file.
 
 mod authority;
 mod damage;
 mod data;
 mod dump;
+mod faults;
 mod keys;
 pub mod lab;
 mod load;
@@ -61,6 +62,7 @@ fn code_cases(workspace: &Workspace) -> Result<Vec<Case>> {
         &load::CASES,
         &moves::CASES,
         &registers::CASES,
+        &faults::CASES,
         &keys::CASES,
         &log::CASES,
         &dump::CASES,

@@ -5,10 +5,13 @@ use core::arch::asm;
 use core::sync::atomic::AtomicU32;
 
 use aios_abi::limits::INFO_PAGE;
-use aios_assist::{DIRECT_MAP, KERNEL_LINK, NO_HALF, status};
+use aios_assist::{DIRECT_MAP, KERNEL_GAP, KERNEL_LINK, NO_HALF, status};
 
 /// `RET`.
 const RETURN: u32 = 0xd65f_03c0;
+
+/// How often an instruction is tried that does nothing when something is about to happen.
+const TRIES: u32 = 1000;
 
 /// An instruction among the program's data: atomic, so that it lies in writable memory.
 static DATA: AtomicU32 = AtomicU32::new(RETURN);
@@ -50,6 +53,8 @@ pub fn provoke(name: &str) -> u64 {
         "write-kernel" => write(KERNEL_LINK),
         "jump-direct-map" => jump(DIRECT_MAP),
         "jump-kernel" => jump(KERNEL_LINK),
+        "read-kernel-gap" => read(KERNEL_GAP),
+        "jump-kernel-gap" => jump(KERNEL_GAP),
         "undefined" => fault!("udf #0"),
         "breakpoint" => fault!("brk #1"),
         // Two bytes into an instruction, which is a no-operation for those who would execute it.
@@ -71,12 +76,11 @@ pub fn provoke(name: &str) -> u64 {
         "invalidate-translations" => fault!("tlbi vmalle1"),
         "invalidate-cache" => fault!("dc ivac, x9"; in("x9") DATA.as_ptr() as u64),
         "exception-return" => fault!("eret"),
-        "wait-for-interrupt" => {
-            fault!("wfi");
-            return status::PASSED;
-        }
+        // Nothing is trapped while an interrupt is pending, which is taken at the next instruction then.
+        "wait-for-interrupt" => (0..TRIES).for_each(|_| fault!("wfi")),
+        // A processor may do nothing.
         "wait-for-event" => {
-            fault!("wfe");
+            (0..TRIES).for_each(|_| fault!("wfe"));
             return status::PASSED;
         }
         _ => return status::UNKNOWN,
