@@ -60,9 +60,12 @@ pub const fn results(call: Call) -> u32 {
 /// or that a call of no known number was done.
 pub fn violations(before: &[u64; REGISTERS], after: &[u64; REGISTERS]) -> u32 {
     let call = Call::from_number(before[8]);
+    let status_is_none = u16::try_from(after[8]).ok().and_then(Error::from_code).is_none();
     let (allowed, status_is_bad) = match (call, after[8]) {
         (Some(call), 0) => (results(call), false),
-        (_, status) => (0, u16::try_from(status).ok().and_then(Error::from_code).is_none()),
+        // The reply was made, and what failed is the receive.
+        (Some(Call::IpcReplyRecv), _) if after[9] == 0 => (bit(9), status_is_none),
+        _ => (0, status_is_none),
     };
     let changed = (0..REGISTERS).filter(|&n| before[n] != after[n]).fold(0, |mask, n| mask | 1 << n);
     changed & !allowed & !bit(8) | u32::from(status_is_bad) << 8
@@ -89,7 +92,8 @@ mod tests {
                 let allowed = results(call) >> n & 1;
                 assert_eq!(violations(&before, &after), (1 - allowed) << n, "{call:?} x{n}");
                 after[8] = Error::BadArgument.code().into();
-                assert_eq!(violations(&before, &after), 1 << n, "{call:?} x{n}");
+                let replied = call == Call::IpcReplyRecv && n == 9;
+                assert_eq!(violations(&before, &after), u32::from(!replied) << n, "{call:?} x{n}");
             }
         }
     }

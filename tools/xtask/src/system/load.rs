@@ -6,17 +6,20 @@ use anyhow::{Context, Result, bail};
 
 use super::CodeCase;
 use super::lab::{self, Lab};
-use super::shell::{growth, memory, rows, spawn, until, until_alone, uptime_ns};
+use super::shell::{growth, memory, number, rows, spawn, until, until_alone, uptime_ns};
 use crate::machine::Machine;
 use crate::profile::Profile;
 
 /// The cases of this module.
-pub const CASES: [CodeCase; 4] = [
+pub const CASES: [CodeCase; 7] = [
     // Here a nanosecond is an instruction: no host is too busy, and a deadline that is missed is the system's own fault.
     ("load/deadlines", "icount", deadlines),
     ("load/floods", "direct/smp1", floods),
     ("load/floods-two-cores", "direct/smp2", floods),
+    ("load/floods-four-cores", "direct", floods),
     ("load/memory", "direct", eaten),
+    ("load/random-calls", "direct", random_calls),
+    ("load/admission", "direct", admission),
 ];
 
 /// How long a command may take while eight agents flood, on the machine's own clock, ns.
@@ -136,5 +139,76 @@ fn eaten(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
         }
         until_alone(machine, LIMIT, agents)
     })?;
+    machine.shutdown().context("the machine did not shut down")
+}
+
+/// Calls with random registers do nothing to others: not to an agent whose registers are full of patterns, and not to the books. In the first
+/// round init's table of slots and its derivation nodes grow to what so many agents at a time need, 2 pages; then not one page goes or stays.
+fn random_calls(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
+    const ROUNDS: u32 = 10;
+    const FIRST_ROUND_PAGES: u64 = 4;
+    let launch = lab.launch(profile)?;
+    let mut machine = lab.boot(&launch)?;
+    let agents = rows(&mut machine, "ps")?.len();
+    let free = |machine: &mut Machine| memory(machine)?.into_iter().find(|(name, _)| name == "free").context("`mem` shows nothing free");
+    let fresh = free(&mut machine)?.1;
+    hostile(lab, &mut machine, agents)?;
+    let before = memory(&mut machine)?;
+    let kept = fresh - free(&mut machine)?.1;
+    if kept > FIRST_ROUND_PAGES {
+        bail!("the first round keeps {kept} pages");
+    }
+    for round in 1..ROUNDS {
+        hostile(lab, &mut machine, agents)?;
+        let grown = growth(&before, &memory(&mut machine)?);
+        if !grown.is_empty() {
+            bail!("round {round}: memory did not come back: {}", grown.join(", "));
+        }
+    }
+    let log = lab::succeed(&mut machine, "log -n 400")?;
+    if log.matches("assist: exited with 0").count() != 3 * ROUNDS as usize || log.contains("round ") {
+        bail!("random calls, or an agent beside them, went wrong:\n{log}");
+    }
+    lab::succeed(&mut machine, "selftest")?;
+    machine.shutdown().context("the machine did not shut down")
+}
+
+/// Agents on three cores make random calls, beside two that check their registers.
+fn hostile(lab: &mut Lab<'_>, machine: &mut Machine, agents: usize) -> Result<()> {
+    const CALLS: u32 = 20_000;
+    let canaries = [spawn(machine, "assist canary 1000000000")?, spawn(machine, "--core 1 assist canary 1000000000")?];
+    for core in 1..3 {
+        spawn(machine, &format!("--core {core} assist bad-syscalls {:#x} {CALLS}", lab.random.u64(..)))?;
+    }
+    lab::succeed(machine, &format!("spawn -w assist bad-syscalls {:#x} {CALLS}", lab.random.u64(..)))?;
+    until(machine, LIMIT, "the random calls end", |machine| Ok((rows(machine, "ps")?.len() == agents + 2).then_some(())))?;
+    end(machine, &canaries, agents)
+}
+
+/// Reservations are given until the core can't keep more of them, and no further.
+fn admission(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
+    let launch = lab.launch(profile)?;
+    let mut machine = lab.boot(&launch)?;
+    let agents = rows(&mut machine, "ps")?.len();
+    let mut ids = Vec::new();
+    loop {
+        let reply = lab::run(&mut machine, "spawn watchdog edf 1000 10000000 1000000")?;
+        match reply.output.split_once(" is agent ") {
+            Some((_, id)) if reply.status == 0 => ids.push(id.trim().to_owned()),
+            None if reply.status != 0 && reply.output.contains("not admitted") => break,
+            _ => bail!("watchdog {} was not started:\n{}", ids.len() + 1, reply.output.trim_end()),
+        }
+    }
+    let cores = rows(&mut machine, "sched")?;
+    let promised = cores.iter().map(|core| number(core, "edf_permille")).collect::<Result<Vec<_>>>()?;
+    // Each wants a twentieth of the core, and nine tenths is what there is; what can't be had exactly is rounded up.
+    if ids.len() != 17 || promised[0] > 900 {
+        bail!("{} watchdogs were admitted, promised are {promised:?} per mille", ids.len());
+    }
+    answers(&mut machine, &["ps", "log -n 5"], EMULATED_ANSWER_NS)?;
+    lab::succeed(&mut machine, &format!("kill {}", ids[0]))?;
+    ids[0] = spawn(&mut machine, "watchdog edf 1000 10000000 1000000")?;
+    lab::succeed(&mut machine, &format!("kill {}", ids.join(" ")))?;
+    until_alone(&mut machine, LIMIT, agents)?;
     machine.shutdown().context("the machine did not shut down")
 }
