@@ -21,7 +21,7 @@ use crate::alive::Alive;
 use crate::commands;
 use crate::fail::Fail;
 use crate::system::System;
-use crate::terminal::{HEARTBEAT_NS, INPUT, STOP, Terminal};
+use crate::terminal::{HEARTBEAT_NS, INPUT, READ, STOP, Terminal};
 
 /// How long a lone escape may be the beginning of a sequence, ns.
 const ESCAPE_NS: u64 = 50_000_000;
@@ -175,8 +175,8 @@ impl Shell {
         if bits & INPUT == 0 {
             return;
         }
-        // Bits are raised for input that was read long since, too; so this must not wait for ever.
-        if let Some(bytes) = self.terminal.read(Deadline::after(LOOK_NS)) {
+        // Bits are raised for input that was read long since, too; so this must not wait for ever. And they are raised once for all that is there.
+        while let Some(bytes) = self.terminal.read(Deadline::after(LOOK_NS)) {
             // A command runs: nothing is completed.
             for action in self.session.feed(&bytes, &NoNames) {
                 match action {
@@ -184,6 +184,9 @@ impl Shell {
                     Action::Interrupt => self.interrupted = true,
                     Action::Run(_) | Action::Eof => {}
                 }
+            }
+            if bytes.len() < READ as usize || self.interrupted {
+                break;
             }
         }
     }

@@ -24,7 +24,7 @@ const PAUSE_NS: u64 = 50_000_000;
 /// How long a question that it answers at once may take, ns.
 const ANSWER_NS: u64 = 5_000_000_000;
 /// Bytes read at once.
-const READ: u32 = 256;
+pub const READ: u32 = 256;
 
 /// How often the shell tells the supervisor that it is alive, ns. Rarer than servers: a command may do something for a while without looking up.
 pub const HEARTBEAT_NS: u64 = 10_000_000_000;

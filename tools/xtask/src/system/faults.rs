@@ -1,14 +1,20 @@
 //! Every kind of fault, and the report that the log shows of it: cause, address, instruction, syndrome.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail};
 
 use super::CodeCase;
 use super::lab::{self, Lab};
+use super::shell::until;
 use crate::profile::Profile;
 
 /// The cases of this module.
 pub const CASES: [CodeCase; 3] =
     [("faults/el1", "direct", reports), ("faults/el2", "direct-el2", reports), ("faults/one-core", "direct/smp1", reports)];
+
+/// How long a report may take to come to the log.
+const LIMIT: Duration = Duration::from_secs(10);
 
 /// The address in a report.
 #[derive(Clone, Copy)]
@@ -146,6 +152,7 @@ fn reports(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
     let launch = lab.launch(profile)?;
     let mut machine = lab.boot(&launch)?;
     let mut kinds = KINDS;
+    let mut last = String::new();
     lab.random.shuffle(&mut kinds);
     for kind in kinds {
         let (name, words, ..) = kind;
@@ -153,13 +160,16 @@ fn reports(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
         if reply.status == 0 || !reply.output.contains(&format!("assist ended: {words}")) {
             bail!("`{name}` must end with `{words}`; status {}:\n{}", reply.status, reply.output.trim_end());
         }
-        let log = lab::succeed(&mut machine, "log -n 1 warn")?;
-        let line =
-            log.lines().find(|line| line.contains("assist: ")).with_context(|| format!("the log says nothing of `{name}`:\n{log}"))?;
-        let report = Report::parse(line).with_context(|| format!("`{name}`: no report: {line}"))?;
+        // Whoever waits for the end may hear of it before the log does.
+        let line = until(&mut machine, LIMIT, &format!("the log says something of `{name}`"), |machine| {
+            let log = lab::succeed(machine, "log -n 1 warn")?;
+            Ok(log.lines().find(|line| line.contains("assist: ") && *line != last).map(str::to_owned))
+        })?;
+        let report = Report::parse(&line).with_context(|| format!("`{name}`: no report: {line}"))?;
         if !line.contains(&format!("assist: {words}: ")) || !report.is(kind) {
             bail!("`{name}`: the report is not as it must be: {line}");
         }
+        last = line;
     }
     lab::succeed(&mut machine, "selftest")?;
     machine.shutdown().context("the machine did not shut down")

@@ -54,6 +54,9 @@ pub enum Body {
 /// A case written in Rust: a name, a launch profile (`direct`, or `direct/smp1` for another number of cores), and what is done.
 type CodeCase = (&'static str, &'static str, fn(&mut Lab<'_>, &Profile) -> Result<()>);
 
+/// Cases in Rust that take a minute and more, and show the same as shorter ones do, only more of it.
+const FULL: [&str; 1] = ["keys/noise-long"];
+
 fn code_cases(workspace: &Workspace) -> Result<Vec<Case>> {
     let all = [
         &damage::CASES[..],
@@ -70,7 +73,7 @@ fn code_cases(workspace: &Workspace) -> Result<Vec<Case>> {
     .concat();
     all.into_iter()
         .map(|(name, machine, body)| {
-            Ok(Case { name: name.to_owned(), profile: profile(workspace, machine)?, full: false, body: Body::Code(body) })
+            Ok(Case { name: name.to_owned(), profile: profile(workspace, machine)?, full: FULL.contains(&name), body: Body::Code(body) })
         })
         .collect()
 }
