@@ -11,13 +11,16 @@ use aios_proto::types::ErrorCode;
 use aios_proto::{Capability as _, Error, ServiceError as _, lifecycle, names, supervisor, types};
 
 use crate::Result;
+use crate::agent::yield_now;
 use crate::cap;
 use crate::service::Remote;
 use crate::slot::{Agent, Capability as _, Service, handle};
-use crate::time::{Deadline, Expiry};
+use crate::time::{Deadline, Expiry, now};
 
 /// How long init may take to answer a question for a name, ns.
 const ANSWER_NS: u64 = 2_000_000_000;
+/// How long there may be no place in init's mailbox, ns.
+const PLACE_NS: u64 = 2_000_000_000;
 
 /// The capability to init that every program is started with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -56,18 +59,32 @@ impl Init {
 
     /// The same, and that it will send a [`heartbeat`](Self::heartbeat) every so many ns. A server that doesn't is restarted.
     pub fn promise(self, stop: u64, heartbeat_ns: u64) -> core::result::Result<(), lifecycle::CallError> {
-        let notify = notification(stop).map_err(|error| Error::from_kernel(error.code()))?;
-        lifecycle::Client::new(Remote(self.0)).ready(heartbeat_ns, stop, notify)
+        let slot = notification(stop).map_err(|error| Error::from_kernel(error.code()))?.handle();
+        self.tell(|client| client.ready(heartbeat_ns, stop, types::Notification::from_handle(slot)))
     }
 
     /// Tells the supervisor that the program is alive.
     pub fn heartbeat(self) -> core::result::Result<(), lifecycle::CallError> {
-        lifecycle::Client::new(Remote(self.0)).heartbeat()
+        self.tell(lifecycle::Client::heartbeat)
     }
 
     /// Tells the supervisor that the program has put everything in order and can be ended.
     pub fn stopped(self) -> core::result::Result<(), lifecycle::CallError> {
-        lifecycle::Client::new(Remote(self.0)).stopped()
+        self.tell(lifecycle::Client::stopped)
+    }
+
+    /// Tells the supervisor something. Others may have filled its mailbox, so that this is tried until there is a place.
+    fn tell(
+        self,
+        mut what: impl FnMut(&mut lifecycle::Client<Remote>) -> core::result::Result<(), lifecycle::CallError>,
+    ) -> core::result::Result<(), lifecycle::CallError> {
+        let until = Deadline::after(PLACE_NS);
+        loop {
+            match what(&mut lifecycle::Client::new(Remote(self.0))) {
+                Err(Error::Refused(code)) if code == KernelError::QueueFull.code() && now() < until.0 => yield_now(),
+                result => return result,
+            }
+        }
     }
 }
 

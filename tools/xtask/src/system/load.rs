@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use super::CodeCase;
 use super::lab::{self, Lab};
-use super::shell::{growth, memory, number, rows, spawn, until, until_alone, uptime_ns};
+use super::shell::{growth, is_there, memory, number, rows, spawn, until, until_alone, uptime_ns};
+use super::{CodeCase, servers};
 use crate::machine::Machine;
 use crate::profile::Profile;
 
@@ -61,19 +61,31 @@ fn answers(machine: &mut Machine, commands: &[&str], limit_ns: u64) -> Result<()
 /// What the shell is asked while others flood.
 const COMMANDS: [&str; 7] = ["ps", "caps", "mem", "sched", "services", "log -n 5", "spawn -w assist exit 0"];
 
-/// A watchdog with a reservation meets every deadline of two seconds while eight agents flood and two loop.
+/// A watchdog with a reservation meets every deadline of four seconds while eight agents flood and two loop. Meanwhile the shell answers, and the log
+/// is killed: it is back twice within its backoff, and the third time its breaker opens.
 fn deadlines(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
+    /// Periods of the watchdog, of 10 ms each.
+    const PERIODS: u64 = 400;
     let launch = lab.launch(profile)?;
     let mut machine = lab.boot(&launch)?;
     let agents = rows(&mut machine, "ps")?.len();
     let ids = begin(&mut machine, profile.smp)?;
-    // 0.3 of 0.5 ms in every 10 ms.
-    spawn(&mut machine, "watchdog edf 300000 10000000 210")?;
+    // 0.3 of 0.5 ms in every period.
+    let watchdog = spawn(&mut machine, &format!("watchdog edf 300000 10000000 {PERIODS}"))?;
     let began = uptime_ns(&mut machine)?;
     answers(&mut machine, &COMMANDS, ANSWER_NS)?;
-    until(&mut machine, LIMIT, "the watchdog ends", |machine| Ok((rows(machine, "ps")?.len() == agents + ids.len()).then_some(())))?;
+    servers::opens_breaker(&mut machine, "logd")?;
+    servers::closes_breaker(&mut machine, "logd")?;
+    if !is_there(&mut machine, &watchdog)? {
+        bail!("the watchdog ended before the last of this");
+    }
+    until(&mut machine, LIMIT, "the watchdog ends", |machine| {
+        // To wait in the machine's own time asks little of it.
+        lab::succeed(machine, "top -n 1 -d 200ms")?;
+        Ok((!is_there(machine, &watchdog)?).then_some(()))
+    })?;
     let took = uptime_ns(&mut machine)? - began;
-    if took < 2_000_000_000 {
+    if took < (PERIODS - 1) * 10_000_000 {
         bail!("the watchdog ended after {} ms", took / 1_000_000);
     }
     end(&mut machine, &ids, agents)?;

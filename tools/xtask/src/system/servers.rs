@@ -78,35 +78,47 @@ fn comes_back(machine: &mut Machine, server: &str, restarts: u64, backoff_ns: u6
     if took > backoff_ns + SLACK_NS {
         bail!("{server} was back after {} ms, its backoff is {} ms", took / 1_000_000, backoff_ns / 1_000_000);
     }
+    // Clients find it again.
+    if server == "logd" {
+        lab::succeed(machine, "log")?;
+    }
     Ok(())
 }
 
 /// A log that comes back twice, and then does not until it is told to.
 fn deaths(lab: &mut Lab<'_>, launch: &Launch, server: &str) -> Result<()> {
-    let kill = format!("kill {server}");
     let mut machine = lab.boot(launch)?;
-    for (restarts, backoff_ns) in (1..).zip(BACKOFF_NS) {
-        comes_back(&mut machine, server, restarts, backoff_ns, &kill)?;
-        lab::succeed(&mut machine, "log")?;
-    }
-    lab::succeed(&mut machine, &kill)?;
-    until(&mut machine, LIMIT, "the breaker opens", |machine| {
-        Ok((state(machine, server)? == ("open".into(), "open".into())).then_some(()))
-    })?;
+    opens_breaker(&mut machine, server)?;
     let reply = lab::run(&mut machine, "log")?;
     if reply.status == 0 || !reply.output.contains("not running") {
         bail!("without a log, `log` must say so and fail; status {}:\n{}", reply.status, reply.output.trim_end());
     }
     lab::succeed(&mut machine, "ps")?;
-    lab::succeed(&mut machine, &format!("restart {server}"))?;
-    until(&mut machine, LIMIT, "it is back", |machine| is_running(machine, server, 3))?;
-    let after = row(&mut machine, "services", "name", server)?;
-    if (text(&after, "breaker")?, number(&after, "deaths")?) != ("closed", 0) {
-        bail!("`restart` must close the breaker and forget the deaths: {after:?}");
-    }
+    closes_breaker(&mut machine, server)?;
     lab::succeed(&mut machine, "log")?;
     lab::succeed(&mut machine, "selftest log")?;
     shut_down(&mut machine)
+}
+
+/// A server that is killed is back within its backoff, twice; the third time its breaker opens, and `services` shows it.
+pub fn opens_breaker(machine: &mut Machine, server: &str) -> Result<()> {
+    let kill = format!("kill {server}");
+    for (restarts, backoff_ns) in (1..).zip(BACKOFF_NS) {
+        comes_back(machine, server, restarts, backoff_ns, &kill)?;
+    }
+    lab::succeed(machine, &kill)?;
+    until(machine, LIMIT, "the breaker opens", |machine| Ok((state(machine, server)? == ("open".into(), "open".into())).then_some(())))
+}
+
+/// `restart` starts a server whose breaker is open, and forgets its deaths.
+pub fn closes_breaker(machine: &mut Machine, server: &str) -> Result<()> {
+    lab::succeed(machine, &format!("restart {server}"))?;
+    until(machine, LIMIT, "it is back", |machine| is_running(machine, server, 3))?;
+    let after = row(machine, "services", "name", server)?;
+    if (text(&after, "breaker")?, number(&after, "deaths")?) != ("closed", 0) {
+        bail!("`restart` must close the breaker and forget the deaths: {after:?}");
+    }
+    Ok(())
 }
 
 /// The same for the console, through which all of it is said. While its breaker is open nobody can say anything, so this one is open for a second.
