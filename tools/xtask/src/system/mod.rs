@@ -2,9 +2,10 @@
 //!
 //! A case boots a machine of its own, so none depends on another. Simple ones are data ([`data`], files in `tests/system/`): commands, what
 //! their output must and must not show, their status. Those that calculate, damage files or change the manifest are Rust ([`damage`],
-//! [`authority`], [`servers`], [`load`], [`moves`], [`registers`], [`faults`], [`keys`], [`log`], [`dump`]) and get a [`lab::Lab`]. To add one: a line in such a file.
+//! [`authority`], [`servers`], [`load`], [`moves`], [`registers`], [`faults`], [`keys`], [`log`], [`dump`], [`command`]) and get a [`lab::Lab`]. To add one: a line in such a file.
 
 mod authority;
+mod command;
 mod damage;
 mod data;
 mod dump;
@@ -54,8 +55,8 @@ pub enum Body {
 /// A case written in Rust: a name, a launch profile (`direct`, or `direct/smp1` for another number of cores), and what is done.
 type CodeCase = (&'static str, &'static str, fn(&mut Lab<'_>, &Profile) -> Result<()>);
 
-/// Cases in Rust that take a minute and more, and show the same as shorter ones do, only more of it.
-const FULL: [&str; 1] = ["keys/noise-long"];
+/// Cases in Rust that take a minute, and show the same as shorter ones do, only more of it.
+const FULL: [&str; 2] = ["keys/noise-long", "load/floods-four-cores"];
 
 fn code_cases(workspace: &Workspace) -> Result<Vec<Case>> {
     let all = [
@@ -69,6 +70,7 @@ fn code_cases(workspace: &Workspace) -> Result<Vec<Case>> {
         &keys::CASES,
         &log::CASES,
         &dump::CASES,
+        &command::CASES,
     ]
     .concat();
     all.into_iter()
