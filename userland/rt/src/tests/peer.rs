@@ -77,3 +77,43 @@ fn a_service_that_is_not_listed_is_not_asked() {
     assert_eq!(ask(vec![]), (vec![], Err(not_listed)));
     assert_eq!(std::format!("{not_listed}"), "the asker's manifest entry does not list it, whether or not there is such a thing");
 }
+
+/// A supervisor whose mailbox is full for so many sends; the sends that it got, and the times that others were let run.
+fn crowded(full: u32) -> (fake::Installed, Rc<RefCell<(u32, u32)>>) {
+    let counts = Rc::new(RefCell::new((0, 0)));
+    let (seen, mut now) = (counts.clone(), 0);
+    let kernel = fake::install(move |call, regs| {
+        let mut counts = seen.borrow_mut();
+        match call {
+            Call::CapMint => regs.x[0] = SlotHandle::new(20, 1).0.into(),
+            Call::TimeNow => {
+                now += 1_000_000;
+                regs.x[0] = now;
+            }
+            Call::IpcSend => {
+                counts.0 += 1;
+                assert_eq!(regs.x[7], u64::from(SlotHandle::new(20, 1).0), "the capability is still there to be given");
+                if counts.0 <= full {
+                    return Err(Kernel::QueueFull);
+                }
+            }
+            Call::Yield => counts.1 += 1,
+            other => panic!("{}", other.name()),
+        }
+        Ok(())
+    });
+    (kernel, counts)
+}
+
+#[test]
+fn a_place_in_the_supervisors_mailbox_is_waited_for() {
+    let init = Init::from_start([0, INIT.0 as u64, 0, 0]);
+    let (kernel, counts) = crowded(3);
+    assert_eq!(init.ready(1), Ok(()));
+    assert_eq!(*counts.borrow(), (4, 3));
+    drop(kernel);
+    // Not for ever.
+    let (_kernel, counts) = crowded(u32::MAX);
+    assert_eq!(init.ready(1), Err(Error::Refused(Kernel::QueueFull.code())));
+    assert!(counts.borrow().0 > 100);
+}
