@@ -21,7 +21,9 @@ mod servers;
 mod shell;
 mod stub;
 
-use std::time::Instant;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
@@ -31,6 +33,11 @@ use crate::test::{Context, Tally};
 use crate::workspace::Workspace;
 
 use lab::Lab;
+
+/// Machines at a time. More would leave none of them the host's time that it needs to keep to its own clock.
+const LANES: usize = 2;
+/// Cases that share files with each other, and measure: these run one by one.
+const ALONE: &str = "command/";
 
 /// One test.
 pub struct Case {
@@ -117,21 +124,72 @@ pub fn suite(context: &Context<'_>, filter: Option<&str>) -> Result<Tally> {
         }
     }
     context.progress.note(&format!("system: {} cases, seed {}", cases.len(), context.seed));
-    for case in &cases {
-        let Some((_, artifacts)) = artifacts.iter().find(|(target, _)| *target == case.profile.target) else { continue };
-        let step = context.progress.step("system", &case.name);
-        let began = Instant::now();
-        let mut lab = Lab::new(context.workspace, artifacts, &case.name, context.seed);
-        let outcome = match &case.body {
-            Body::Steps(steps) => data::play(&mut lab, &case.profile, steps),
-            Body::Code(body) => body(&mut lab, &case.profile),
-        };
-        let outcome = outcome
-            .map_err(|error| format!("{error:#}\nafter {:.1} s, seed {}\n{}", began.elapsed().as_secs_f64(), context.seed, lab.consoles()));
-        if outcome.is_ok() {
-            step.done("");
-        }
-        tally.count(&case.name, outcome);
+    let (alone, together): (Vec<Case>, Vec<Case>) = cases.into_iter().partition(|case| case.name.starts_with(ALONE));
+    let lanes = std::thread::available_parallelism().map_or(1, usize::from).min(LANES);
+    let mut ends = play(context, &artifacts, &together, lanes);
+    ends.extend(play(context, &artifacts, &alone, 1));
+    let mut times: Vec<(Duration, &str)> = ends.iter().map(|end| (end.took, end.name.as_str())).collect();
+    times.sort_unstable_by(|a, b| b.cmp(a));
+    let slowest: Vec<String> = times.iter().take(6).map(|(took, name)| format!("{name} {:.1} s", took.as_secs_f64())).collect();
+    context.progress.note(&format!("system: slowest: {}", slowest.join(", ")));
+    for end in ends {
+        tally.count(&end.name, end.outcome);
     }
     Ok(tally)
+}
+
+/// What a case came to.
+struct End {
+    name: String,
+    outcome: Result<(), String>,
+    took: Duration,
+}
+
+/// Runs cases, so many at a time.
+fn play(context: &Context<'_>, artifacts: &[(String, Artifacts)], cases: &[Case], lanes: usize) -> Vec<End> {
+    if cases.is_empty() {
+        return Vec::new();
+    }
+    let step = context.progress.step("system", format!("{} cases, {lanes} at a time", cases.len()));
+    let next = AtomicUsize::new(0);
+    let ends = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..lanes {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let end = perform(context, artifacts, case);
+                    let word = if end.outcome.is_ok() { "done" } else { "failed" };
+                    let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
+                    ends.push(end);
+                    let (count, took) = (ends.len(), ends.last().map_or(0.0, |end| end.took.as_secs_f64()));
+                    step.detail(&format!("{count}/{}: {}: {word} in {took:.1} s", cases.len(), case.name), true);
+                }
+            });
+        }
+    });
+    let mut ends = ends.into_inner().unwrap_or_else(PoisonError::into_inner);
+    ends.sort_by(|a, b| a.name.cmp(&b.name));
+    let failed = ends.iter().filter(|end| end.outcome.is_err()).count();
+    if failed == 0 {
+        step.done("");
+    }
+    ends
+}
+
+/// Runs one case.
+fn perform(context: &Context<'_>, artifacts: &[(String, Artifacts)], case: &Case) -> End {
+    let began = Instant::now();
+    let Some((_, artifacts)) = artifacts.iter().find(|(target, _)| *target == case.profile.target) else {
+        let outcome = Err(format!("nothing was built for {}", case.profile.target));
+        return End { name: case.name.clone(), outcome, took: began.elapsed() };
+    };
+    let mut lab = Lab::new(context.workspace, artifacts, &case.name, context.seed);
+    let outcome = match &case.body {
+        Body::Steps(steps) => data::play(&mut lab, &case.profile, steps),
+        Body::Code(body) => body(&mut lab, &case.profile),
+    };
+    let took = began.elapsed();
+    let outcome =
+        outcome.map_err(|error| format!("{error:#}\nafter {:.1} s, seed {}\n{}", took.as_secs_f64(), context.seed, lab.consoles()));
+    End { name: case.name.clone(), outcome, took }
 }
