@@ -127,6 +127,13 @@ impl Slot {
         self.walk(machine, tree)
     }
 
+    /// Whether the capability is valid at `now` and was proved so since the last revocation in its tree.
+    #[inline(always)]
+    pub fn is_known_valid<M: Machine>(&self, machine: &M, now: u64) -> bool {
+        (self.expiry == 0 || now < self.expiry)
+            && machine.node(self.root.index()).is_some_and(|root| root.tree.load(Ordering::Acquire) == self.tree)
+    }
+
     /// The slow half of [`validate`](Self::validate): from the node to the root.
     #[cold]
     fn walk<M: Machine>(&mut self, machine: &M, tree: u64) -> Result<(), Error> {

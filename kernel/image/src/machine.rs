@@ -99,6 +99,11 @@ impl Hardware {
         self.now
     }
 
+    /// When the kernel was entered, or last waited.
+    pub const fn now(&self) -> u64 {
+        self.now
+    }
+
     /// What another core of the same board has. Its part of the interrupt controller comes with [`join`](Self::join).
     pub fn sibling(&self, core: u16) -> Self {
         Self { board: Board { core, ..self.board }, nodes: self.nodes, gic: self.gic, space: self.board.nothing, ..Self::OFF }

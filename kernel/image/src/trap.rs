@@ -5,16 +5,36 @@
 use aios_aarch64::gic::cpu as interface;
 use aios_aarch64::{barrier, sysreg};
 use aios_core::agent::Registers;
-use aios_core::core::Next;
+use aios_core::core::{Next, Quick};
 use aios_kernel::exception::{self, Trap};
 
 use crate::cpu::Cpu;
 use crate::{console, power, rings};
 
-/// A system call.
+/// A system call, perhaps a quick one: `x19`–`x29`, SP, PC, PSTATE and TLS of the agent are not in its block yet.
+///
+/// Answers where the registers of the agent are that runs next; null: nothing is done; 1: done, but the core has to decide.
+#[unsafe(no_mangle)]
+extern "C" fn on_call(cpu: &mut Cpu) -> *mut Registers {
+    let now = cpu.machine.enter();
+    match cpu.core.quick(&mut cpu.machine, now) {
+        Quick::Run(slot) => cpu.machine.leave_to(slot, &mut cpu.core.agents[slot]),
+        Quick::No => core::ptr::null_mut(),
+        Quick::Decide => core::ptr::without_provenance_mut(1),
+    }
+}
+
+/// A quick call is done, and another agent may be due.
+#[unsafe(no_mangle)]
+extern "C" fn on_choice(cpu: &mut Cpu) -> *mut Registers {
+    let now = cpu.machine.now();
+    cpu.run(now)
+}
+
+/// Any other system call.
 #[unsafe(no_mangle)]
 extern "C" fn on_syscall(cpu: &mut Cpu) -> *mut Registers {
-    let now = cpu.machine.enter();
+    let now = cpu.machine.now();
     cpu.core.syscall(&mut cpu.machine, now);
     cpu.run(now)
 }

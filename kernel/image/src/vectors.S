@@ -2,6 +2,9 @@
 //
 // While an agent runs, SP_EL1 points to its block, which begins with its registers: an exception stores them with nothing to find first. TPIDR_EL1 points to
 // the core's `Cpu`. In the kernel, SP is the core's stack, empty at every entry, and all exceptions are masked: one that comes nevertheless is fatal.
+//
+// The registers that compiled code keeps by the procedure call standard (AAPCS64: x19–x29) stay where they are while a quick call is served, and are stored
+// only if another agent runs next, or if it turns out to need more.
 
     .equ CPU_STACK, 0
     .equ CPU_EMERGENCY, 8
@@ -9,11 +12,12 @@
     .equ CPU_CALL, 20
     .equ CPU_BY_SMC, 24
     .equ LR_SP, 240
+    .equ SP0, 248
     .equ PC_PSTATE, 256
     .equ TLS, 272
 
-// Stores the agent's registers; then x0 = Cpu and SP = its stack. 25 instructions.
-    .macro leave_agent
+// Stores what compiled code may change; then x0 = Cpu, SP = its stack with the block's address on it, and the flags say whether it is a call. 19 instructions.
+    .macro enter
     stp     x0, x1, [sp]
     stp     x2, x3, [sp, #16]
     stp     x4, x5, [sp, #32]
@@ -23,32 +27,41 @@
     stp     x12, x13, [sp, #96]
     stp     x14, x15, [sp, #112]
     stp     x16, x17, [sp, #128]
-    stp     x18, x19, [sp, #144]
-    stp     x20, x21, [sp, #160]
-    stp     x22, x23, [sp, #176]
-    stp     x24, x25, [sp, #192]
-    stp     x26, x27, [sp, #208]
-    stp     x28, x29, [sp, #224]
-    mrs     x1, sp_el0
-    mrs     x2, elr_el1
-    mrs     x3, spsr_el1
-    mrs     x4, tpidr_el0
-    stp     x30, x1, [sp, #LR_SP]
-    stp     x2, x3, [sp, #PC_PSTATE]
-    str     x4, [sp, #TLS]
+    str     x18, [sp, #144]
+    str     x30, [sp, #LR_SP]
     mrs     x0, tpidr_el1
-    ldr     x1, [x0, #CPU_STACK]
-    mov     sp, x1
+    mov     x1, sp
+    ldr     x2, [x0, #CPU_STACK]
+    mov     sp, x2
+    str     x1, [sp, #-16]!
+    .endm
+
+// Stores the rest, which compiled code has kept; then SP = the stack, empty. x0 stays as it is. 15 instructions.
+    .macro leave
+    ldr     x1, [sp], #16
+    str     x19, [x1, #152]
+    stp     x20, x21, [x1, #160]
+    stp     x22, x23, [x1, #176]
+    stp     x24, x25, [x1, #192]
+    stp     x26, x27, [x1, #208]
+    stp     x28, x29, [x1, #224]
+    mrs     x2, sp_el0
+    mrs     x3, elr_el1
+    mrs     x4, spsr_el1
+    mrs     x5, tpidr_el0
+    str     x2, [x1, #SP0]
+    stp     x3, x4, [x1, #PC_PSTATE]
+    str     x5, [x1, #TLS]
     .endm
 
 // Calls come first: everything else can wait for a compare.
     .macro synchronous
     mrs     x1, esr_el1
-    lsr     x2, x1, #26
-    cmp     x2, #0x15
+    lsr     x1, x1, #26
+    cmp     x1, #0x15
     b.ne    exception
-    bl      on_syscall
-    b       resume
+    bl      on_call
+    b       called
     .endm
 
     .macro fatal vector
@@ -75,15 +88,14 @@
 vectors_plain:
     fatal_from_kernel
     .balign 128
-    leave_agent
+    enter
     synchronous
     .balign 128
-    leave_agent
-    bl      on_interrupt
-    b       resume
+    enter
+    b       interrupt
     fatal   10
     .balign 128
-    leave_agent
+    enter
     b       system_error
     fatal_from_32_bits
     .balign 128
@@ -94,19 +106,19 @@ vectors_plain:
 vectors_guarded:
     fatal_from_kernel
     .balign 128
-    leave_agent
+    enter
     b       guarded_synchronous
     .balign 128
-    leave_agent
+    enter
     b       guarded_interrupt
     fatal   10
     .balign 128
-    leave_agent
+    enter
     b       guarded_system_error
     fatal_from_32_bits
     .balign 128
 
-// x0 = Cpu before and after; every other register is free.
+// x0 = Cpu before and after; x1–x18 are free, and firmware keeps the others (Arm DEN 0028, SMC calling convention).
     .macro guard
     ldr     w1, [x0, #CPU_LOOPS]
 1:  b       2f
@@ -132,18 +144,56 @@ guarded_synchronous:
 
 guarded_interrupt:
     guard
+interrupt:
+    leave
     bl      on_interrupt
     b       resume
 
 guarded_system_error:
     guard
 system_error:
+    leave
     mrs     x1, esr_el1
     bl      on_system_error
     b       resume
 
 exception:
+    leave
+    mrs     x1, esr_el1
     bl      on_exception
+    b       resume
+
+// A quick call was tried. x0 = block of the agent to run, or 0: it was not one, or 1: the core has to decide whom to run.
+called:
+    cmp     x0, #1
+    b.ls    2f
+    ldr     x1, [sp]
+    cmp     x0, x1
+    b.ne    1f
+    mov     sp, x0
+    ldr     x30, [sp, #LR_SP]
+    ldr     x18, [sp, #144]
+    ldp     x16, x17, [sp, #128]
+    ldp     x14, x15, [sp, #112]
+    ldp     x12, x13, [sp, #96]
+    ldp     x10, x11, [sp, #80]
+    ldp     x8, x9, [sp, #64]
+    ldp     x6, x7, [sp, #48]
+    ldp     x4, x5, [sp, #32]
+    ldp     x2, x3, [sp, #16]
+    ldp     x0, x1, [sp]
+    eret
+    dsb     nsh                     // nothing is speculated beyond
+    isb
+1:  leave
+    b       resume
+2:  leave
+    cbnz    x0, 3f
+    mrs     x0, tpidr_el1
+    bl      on_syscall
+    b       resume
+3:  mrs     x0, tpidr_el1
+    bl      on_choice
     b       resume
 
 // fn resume(registers) -> !

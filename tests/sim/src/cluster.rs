@@ -127,7 +127,7 @@ impl Cluster {
                 Some(running) => {
                     let registers = self.agent_mut(running).registers.clone();
                     self.agent_mut(running).registers.x[8] = Call::Yield as u64;
-                    self.cores[home as usize].syscall(&mut self.sim, self.now);
+                    crate::syscall(&mut self.cores[home as usize], &mut self.sim, self.now);
                     self.agent_mut(running).registers = registers;
                     self.pass(250_000);
                 }
@@ -152,7 +152,7 @@ impl Cluster {
             let before = agent.registers.pc;
             agent.registers.pc += 4;
             self.now += 100;
-            self.cores[home as usize].syscall(&mut self.sim, self.now);
+            crate::syscall(&mut self.cores[home as usize], &mut self.sim, self.now);
             self.settle();
             match self.agent(slot) {
                 Some(agent) if agent.registers.pc == before && agent.state == State::Ready => self.switch_to(slot),

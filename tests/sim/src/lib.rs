@@ -7,10 +7,12 @@
 
 mod audit;
 mod cluster;
+mod entry;
 mod machine;
 mod world;
 
 pub use audit::{Mapped, Use, audit, mapped};
 pub use cluster::Cluster;
+pub use entry::syscall;
 pub use machine::Sim;
 pub use world::{Args, World};

@@ -55,6 +55,10 @@ pub struct Sim {
     pub interrupt_chance: u8,
     /// State of the generator behind that.
     pub interrupt_seed: Cell<u64>,
+    /// Quick calls are tried.
+    pub quick: bool,
+    /// How many of each number were quick.
+    pub quick_calls: BTreeMap<u64, u64>,
     /// Cores.
     pub cores: u16,
     /// The core that runs now.
@@ -74,7 +78,7 @@ impl Sim {
         let (generations, claimed) = (vec![0; AGENTS], vec![false; AGENTS]);
         let (homes, timers) = (vec![None; AGENTS], vec![u64::MAX; CORES]);
         let interrupt_seed = Cell::new(1);
-        Self { left: pages, timer: u64::MAX, generations, claimed, interrupt_seed, cores: 1, homes, timers, ..Self::default() }
+        Self { left: pages, timer: u64::MAX, generations, claimed, interrupt_seed, quick: true, cores: 1, homes, timers, ..Self::default() }
     }
 
     /// Pages in use.

@@ -80,7 +80,7 @@ impl World {
         let agent = &mut self.core.agents[slot];
         self.calls.insert(slot, (agent.id, agent.incarnation, agent.registers.pc));
         agent.registers.pc += 4;
-        self.core.syscall(&mut self.sim, self.now);
+        crate::syscall(&mut self.core, &mut self.sim, self.now);
     }
 
     /// Lets everything happen that happens without an agent's doing; answers who runs then.
@@ -139,7 +139,7 @@ impl World {
                 Some(running) => {
                     let registers = self.core.agents[running].registers.clone();
                     self.core.agents[running].registers.x[8] = Call::Yield as u64;
-                    self.core.syscall(&mut self.sim, self.now);
+                    crate::syscall(&mut self.core, &mut self.sim, self.now);
                     if let Some(agent) = self.core.agents.get_mut(running) {
                         agent.registers = registers;
                     }

@@ -40,7 +40,7 @@ enum Replied {
 
 /// Which list of a server an agent waits in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Wait {
+pub(super) enum Wait {
     Queue,
     Open,
 }
@@ -54,7 +54,7 @@ impl<M: Machine> Agents<M> {
         }
     }
 
-    fn append(&mut self, server: u16, wait: Wait, agent: u16) {
+    pub(super) fn append(&mut self, server: u16, wait: Wait, agent: u16) {
         let tail = core::mem::replace(&mut self.list(server, wait).tail, agent);
         self[agent].links = Links { next: 0, previous: tail };
         match tail {
@@ -63,7 +63,7 @@ impl<M: Machine> Agents<M> {
         }
     }
 
-    fn remove(&mut self, server: u16, wait: Wait, agent: u16) {
+    pub(super) fn remove(&mut self, server: u16, wait: Wait, agent: u16) {
         let Links { next, previous } = core::mem::take(&mut self[agent].links);
         // Who called from another core, or before the server came to this one, is in no list.
         if previous == 0 && self.list(server, wait).head != agent {

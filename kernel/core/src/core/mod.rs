@@ -22,6 +22,7 @@ mod mail;
 mod memory;
 mod pools;
 mod pqc;
+mod quick;
 mod reap;
 mod remote;
 mod run;
@@ -39,6 +40,7 @@ pub use check::Violation;
 pub use fault::Exception;
 pub use irq::Binding;
 pub use pools::ChildPool;
+pub use quick::Quick;
 pub use remote::{ANSWER_WORDS, Asking, Cargo, Notice, OUTSTANDING, Packet, Parcel, RING, Registration, Request, Status};
 pub use table::Agents;
 pub use token::KEY_SIZE;
@@ -276,10 +278,7 @@ impl<M: Machine> Core<M> {
             Call::Yield => self.yield_now(me, now),
             Call::Exit => self.exit(machine, me, now),
             Call::TimerSet => self.timer_set(me),
-            Call::TimeNow => {
-                self.agents[me].registers.x[0] = now;
-                Ok(Done::Return)
-            }
+            Call::TimeNow => self.time_now(me, now),
             Call::AgentSpawn => self.agent_spawn(machine, me, now),
             Call::AgentControl => self.agent_control(machine, me, now),
             Call::SchedSet => self.sched_set(machine, me, now),
@@ -374,6 +373,11 @@ impl<M: Machine> Core<M> {
         self.pay(now);
         self.sched.yield_now(&mut self.agents, self.context, now);
         self.undecided = true;
+    }
+
+    fn time_now(&mut self, me: u16, now: u64) -> Outcome {
+        self.set_arg(me, 0, now);
+        Ok(Done::Return)
     }
 
     fn timer_set(&mut self, me: u16) -> Outcome {
