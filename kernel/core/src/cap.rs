@@ -130,8 +130,13 @@ impl Slot {
     /// Whether the capability is valid at `now` and was proved so since the last revocation in its tree.
     #[inline(always)]
     pub fn is_known_valid<M: Machine>(&self, machine: &M, now: u64) -> bool {
-        (self.expiry == 0 || now < self.expiry)
-            && machine.node(self.root.index()).is_some_and(|root| root.tree.load(Ordering::Acquire) == self.tree)
+        (self.expiry == 0 || now < self.expiry) && self.is_as_proved(machine)
+    }
+
+    /// Whether nothing was revoked in its tree since the capability was last proved valid.
+    #[inline(always)]
+    pub fn is_as_proved<M: Machine>(&self, machine: &M) -> bool {
+        machine.node(self.root.index()).is_some_and(|root| root.tree.load(Ordering::Acquire) == self.tree)
     }
 
     /// The slow half of [`validate`](Self::validate): from the node to the root.

@@ -92,6 +92,7 @@ impl Cpu {
             }
             barrier::isb();
             now = self.machine.enter();
+            self.core.resumed(now);
             self.take_interrupts(now);
         }
     }

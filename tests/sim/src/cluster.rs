@@ -57,12 +57,13 @@ impl Cluster {
         }
     }
 
-    /// Lets everything happen that happens without an agent's doing. Clearing away agents that ended takes turns like any agent: then time passes.
+    /// Lets everything happen that happens without an agent's doing. Clearing away agents that ended takes turns like any
+    /// agent, and so does long work for other cores: then time passes.
     pub fn settle(&mut self) {
         for _ in 0..10_000 {
             self.rest();
             let clearing = |core: &Core<Sim>| (1..AGENTS as u16).any(|slot| core.agents.get(slot).is_some_and(Agent::is_clearing));
-            if !self.cores.iter().any(|core| clearing(core)) {
+            if !self.cores.iter().any(|core| clearing(core) || core.works_for_others()) {
                 return;
             }
             self.now += 250_000;

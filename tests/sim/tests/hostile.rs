@@ -421,3 +421,33 @@ fn other_cores_cannot_keep_a_core_from_its_agents() {
     assert_eq!(cluster.agent(init).expect("init").sc.cpu_ns(), spent);
     assert_eq!(cluster.cores[0].counters.kernel_ns, 1_000_000);
 }
+
+/// Long work for other cores takes turns with a core's own agents too.
+#[test]
+fn searches_for_other_cores_leave_time_for_agents() {
+    let mut cluster = Cluster::new(3, 2000);
+    let init = cluster.init;
+    cluster.call(init, Call::TimeNow, &[]).expect("it runs");
+    let from = cluster.agent(init).expect("init").id;
+    for core in 1..3 {
+        let ring = cluster.sim.rings.entry((0, core, Lane::Request as u8)).or_default();
+        let request = Request::Depart { id: AgentId::new(999, 1), error: Error::PeerDied };
+        ring.extend((0..8).map(|_| Packet::Request { core, from, request }));
+    }
+    let answers =
+        |cluster: &Cluster| (1..3).filter_map(|core| cluster.sim.rings.get(&(core, 0, Lane::Answer as u8))).map(|r| r.len()).sum::<usize>();
+    let mut turns = 0;
+    while answers(&cluster) < 16 {
+        // Whatever is to be done, the agent runs after a bounded number of steps, and the rest follows in time.
+        let mut steps = 0;
+        while cluster.turn(0).1.is_none() {
+            steps += 1;
+            assert!(steps < 8, "the agent doesn't run");
+        }
+        assert!(cluster.sim.timers[0] <= cluster.now + SLICE_MIN_NS, "the rest follows soon");
+        cluster.now += SLICE_MIN_NS;
+        turns += 1;
+        assert!(turns < 200, "the searches don't come to an end");
+    }
+    assert!(turns > 16, "{turns} turns");
+}

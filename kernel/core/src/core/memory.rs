@@ -213,11 +213,12 @@ impl<M: Machine> Core<M> {
         mapped.inspect_err(|_| self.count_mapping(machine, &slot, false))
     }
 
-    /// Removes the mappings of an agent that are void.
+    /// Removes the mappings of an agent that are void. That can't wait: messages are written through them. Of trees in which nothing was revoked since a
+    /// capability was last proved valid, a look is enough.
     pub(super) fn unmap_own_void(&mut self, machine: &mut M, holder: u16) {
         for index in 0..self.agents[holder].slots.end() {
             let void = self.agents[holder].slots.look(index).is_some_and(|slot| {
-                matches!(slot.kind, Kind::Frame | Kind::Device) && slot.word != 0 && !cap::is_valid(machine, slot.node, slot.root.index())
+                slot.is_mapped() && !slot.is_as_proved(machine) && !cap::is_valid(machine, slot.node, slot.root.index())
             });
             if void {
                 self.unmap_slot(machine, holder, index);

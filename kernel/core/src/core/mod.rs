@@ -187,6 +187,12 @@ pub struct Core<M: Machine> {
     jobs: [Option<Job>; JOBS],
     /// There are jobs, or mappings to be taken away.
     jobs_waiting: bool,
+    /// Steps that were made of them in this turn.
+    job_steps: u16,
+    /// When their next turn begins, if this one is over, ns.
+    jobs_ns: u64,
+    /// The time since the last charge went into them.
+    absolving: bool,
     overdue: Overdue,
     ring_messages: u64,
 }
@@ -232,6 +238,9 @@ impl<M: Machine> Core<M> {
         packets_ns: u64::MAX,
         jobs: [None; JOBS],
         jobs_waiting: false,
+        job_steps: 0,
+        jobs_ns: u64::MAX,
+        absolving: false,
         overdue: Overdue::NONE,
         ring_messages: 0,
     };

@@ -17,8 +17,8 @@ impl<M: Machine> Core<M> {
             if self.undecided {
                 self.decide(now);
             }
-            if self.jobs_waiting && self.job_step(machine, now) {
-                if machine.interrupt_pending() {
+            if self.jobs_waiting && self.work_for_others(machine, now) {
+                if machine.interrupt_pending() || self.jobs_ns != u64::MAX {
                     return Next::Interrupted;
                 }
                 continue;
@@ -51,7 +51,7 @@ impl<M: Machine> Core<M> {
     }
 
     pub(super) fn arm(&mut self, machine: &mut M) {
-        let at = self.timers.next().min(self.sched.next_replenish()).min(self.until_ns).min(self.packets_ns);
+        let at = self.timers.next().min(self.sched.next_replenish()).min(self.until_ns).min(self.packets_ns).min(self.jobs_ns);
         self.timer_stale = false;
         if at != self.timer_ns {
             self.timer_ns = at;

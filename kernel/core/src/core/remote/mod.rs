@@ -13,7 +13,8 @@
 //! | notices  | the core: its agents don't run           | the other core takes notices unconditionally         |
 //! | agents   | whoever moves one: the call starts over  | the other core takes agents unconditionally          |
 //!
-//! Packets cost their receiver time that none of its agents asked for: after [`PACKETS_PER_TURN`] of them its own agents run for [`TURN_NS`].
+//! What other cores send costs time that none of this core's agents asked for, and none pays: after [`PACKETS_PER_TURN`] packets, or [`JOB_STEPS`] steps of
+//! long work, its own agents run for [`TURN_NS`].
 //!
 //! A message with capabilities, or longer than registers hold, travels in *cargo*: pages that the asker's pool pays until the answer is there.
 
@@ -42,7 +43,9 @@ pub const RING: usize = 32;
 pub const OUTSTANDING: u16 = RING as u16;
 /// Packets that a core takes before its own agents run again.
 const PACKETS_PER_TURN: usize = 64;
-/// How long its own agents run then, if more packets wait, ns.
+/// Steps of long work for other cores before a core's own agents run again.
+const JOB_STEPS: u16 = 32;
+/// How long its own agents run then, if more waits, ns.
 const TURN_NS: u64 = SLICE_MIN_NS;
 /// Long work that other cores asked for.
 pub(super) const JOBS: usize = CORES;
@@ -173,6 +176,19 @@ impl<M: Machine> Core<M> {
         // accepted.
         self.held = machine.take(Lane::Request);
         if self.held.is_some() { None } else { Some(false) }
+    }
+
+    /// Whether long work for other cores, or the end of mappings, waits for its turn.
+    pub const fn works_for_others(&self) -> bool {
+        self.jobs_waiting
+    }
+
+    /// The kernel goes on after an interruption at this time. What went into work for other cores until then, nobody pays.
+    #[inline]
+    pub fn resumed(&mut self, now: u64) {
+        if core::mem::take(&mut self.absolving) {
+            self.absolve(now);
+        }
     }
 
     /// The kernel itself has used the time until `now`, for agents of other cores: nobody of this core pays for it.
@@ -416,11 +432,10 @@ impl<M: Machine> Core<M> {
         self.wake(me, now);
     }
 
-    /// One bounded step of the end of mappings, or of a job, if one is to be done now. Messages come before everybody; long searches come before those who
-    /// share what EDF leaves.
+    /// One bounded step of the end of mappings, or of a job, if one is to be done now.
     #[cold]
     #[inline(never)]
-    pub(super) fn job_step(&mut self, machine: &mut M, now: u64) -> bool {
+    pub(super) fn work_for_others(&mut self, machine: &mut M, now: u64) -> bool {
         if self.expire_step(machine, now) {
             return true;
         }
@@ -428,6 +443,27 @@ impl<M: Machine> Core<M> {
             self.jobs_waiting = false;
             return false;
         }
+        if self.context != 0 && now < self.jobs_ns && self.jobs_ns != u64::MAX {
+            return false;
+        }
+        if self.jobs_ns != u64::MAX {
+            (self.job_steps, self.jobs_ns) = (0, u64::MAX);
+        }
+        self.pay(now);
+        if !self.job_step(machine, now) {
+            return false;
+        }
+        self.absolving = true;
+        self.job_steps += 1;
+        if self.job_steps == JOB_STEPS {
+            self.jobs_ns = now + TURN_NS;
+            self.timer_stale = true;
+        }
+        true
+    }
+
+    /// One bounded step of a job, if one is to be done now. Messages come before everybody; long searches come before those who share what EDF leaves.
+    fn job_step(&mut self, machine: &mut M, now: u64) -> bool {
         let reserved = self.context != 0 && self.agents[self.context].sc.class() == 1;
         let is_message = |job: &Job| !matches!(job.request, Request::Depart { .. } | Request::Sweep { .. });
         let urgent = self.jobs.iter().position(|job| job.as_ref().is_some_and(is_message));
