@@ -49,6 +49,30 @@ pub fn programs(workspace: &Workspace, target: &str, progress: &Progress) -> Res
     })
 }
 
+/// The same programs and more images, built.
+pub fn with_images(workspace: &Workspace, programs: &Programs, images: &[&str], progress: &Progress) -> Result<Programs> {
+    compile(workspace, progress, &images.join(", "), USER_TRIPLE, &images.iter().map(|image| package(image)).collect::<Vec<_>>())?;
+    let folder = workspace.target_dir.join(USER_TRIPLE).join("release");
+    let more = images.iter().map(|image| ((*image).to_owned(), folder.join(package(image))));
+    Ok(Programs {
+        images: programs.images.iter().cloned().chain(more).collect(),
+        kernel: programs.kernel.clone(),
+        stage0: programs.stage0.clone(),
+    })
+}
+
+/// QEMU's plugin that counts instructions, built for this machine.
+pub fn plugin(workspace: &Workspace, progress: &Progress) -> Result<PathBuf> {
+    const PROFILE: &str = "tool";
+    let step = progress.step("build", "instruction counter");
+    let mut cargo = workspace.cargo();
+    cargo.args(["build", "--profile", PROFILE, "--package", "aios-icount", "--features", "plugin", "--lib"]);
+    watched(&mut cargo, &step)?;
+    step.done("");
+    let name = format!("{}aios_icount{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    Ok(workspace.target_dir.join(PROFILE).join(name))
+}
+
 /// The package, and its program, that an image of the manifest is built from.
 pub fn package(image: &str) -> String {
     format!("aios-{image}")
