@@ -179,8 +179,10 @@ extern "C" fn translated(_id: PluginId, block: *mut Block) {
     for index in 0..unsafe { qemu_plugin_tb_n_insns(block) } {
         // SAFETY: an index below the number of instructions.
         let instruction = unsafe { qemu_plugin_tb_get_insn(block, index) };
-        // SAFETY: the instruction of that block. Its data are at least the four bytes that every A64 instruction has.
-        let word = u32::from_le_bytes(unsafe { qemu_plugin_insn_data(instruction).cast::<[u8; 4]>().read() });
+        // SAFETY: the instruction of that block.
+        let bytes = unsafe { qemu_plugin_insn_data(instruction) };
+        // SAFETY: at least the four bytes that every A64 instruction has.
+        let word = u32::from_le_bytes(unsafe { bytes.cast::<[u8; 4]>().read() });
         let (callback, data): (extern "C" fn(c_uint, *mut c_void), *mut c_void) = match mark(word) {
             Some(number) => (marked, std::ptr::without_provenance_mut(number as usize)),
             None => {
@@ -203,7 +205,7 @@ pub unsafe extern "C" fn qemu_plugin_install(id: PluginId, _info: *const c_void,
     let mut probe = false;
     for index in 0..usize::try_from(argc).unwrap_or(0) {
         // SAFETY: the caller vouches for so many pointers.
-        let argument = unsafe { *argv.add(index) };
+        let argument = unsafe { argv.wrapping_add(index).read() };
         // SAFETY: and for what they point to.
         let argument = unsafe { CStr::from_ptr(argument) }.to_string_lossy();
         match argument.split_once('=') {

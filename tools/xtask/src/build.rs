@@ -18,6 +18,11 @@ pub const STAGE0: &str = "aios-stage0";
 /// The image of init, which the first stage loads; it is in every bundle.
 pub const INIT: &str = "init";
 
+/// The image of the program whose operations are counted; only machines made for that have it.
+pub const BENCH: &str = "bench";
+/// The package of QEMU's plugin that counts instructions.
+pub const COUNTER: &str = "aios-icount";
+
 /// Programs as the linker made them, with symbols.
 pub struct Programs {
     /// The kernel.
@@ -66,7 +71,7 @@ pub fn plugin(workspace: &Workspace, progress: &Progress) -> Result<PathBuf> {
     const PROFILE: &str = "tool";
     let step = progress.step("build", "instruction counter");
     let mut cargo = workspace.cargo();
-    cargo.args(["build", "--profile", PROFILE, "--package", "aios-icount", "--features", "plugin", "--lib"]);
+    cargo.args(["build", "--profile", PROFILE, "--package", COUNTER, "--features", "plugin", "--lib"]);
     watched(&mut cargo, &step)?;
     step.done("");
     let name = format!("{}aios_icount{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);

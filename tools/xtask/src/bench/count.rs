@@ -136,7 +136,7 @@ impl<'a> Stand<'a> {
     /// Builds the program, and the bundle in which it is.
     pub fn new(workspace: &'a Workspace, artifacts: &Artifacts, method: Method, progress: &Progress) -> Result<Self> {
         let manifest = manifest(&artifacts.manifest)?;
-        let programs = build::with_images(workspace, &artifacts.programs, &["bench"], progress)?;
+        let programs = build::with_images(workspace, &artifacts.programs, &[build::BENCH], progress)?;
         let bundle = artifacts::bundle(&manifest, &programs)?;
         let image = artifacts::image(&programs, &bundle)?;
         let folder = workspace.target_dir.join("aios/bench");

@@ -2,7 +2,7 @@
 //!
 //! A case boots a machine of its own, so none depends on another. Simple ones are data ([`data`], files in `tests/system/`): commands, what
 //! their output must and must not show, their status. Those that calculate, damage files or change the manifest are Rust ([`damage`],
-//! [`authority`], [`servers`], [`load`], [`moves`], [`registers`], [`faults`], [`keys`], [`log`], [`dump`], [`command`]) and get a [`lab::Lab`]. To add one: a line in such a file.
+//! [`authority`], [`servers`], [`load`], [`moves`], [`registers`], [`faults`], [`keys`], [`log`], [`dump`], [`command`], [`figures`]) and get a [`lab::Lab`]. To add one: a line in such a file.
 
 mod authority;
 mod command;
@@ -10,6 +10,7 @@ mod damage;
 mod data;
 mod dump;
 mod faults;
+mod figures;
 mod keys;
 pub mod lab;
 mod load;
@@ -78,6 +79,7 @@ fn code_cases(workspace: &Workspace) -> Result<Vec<Case>> {
         &log::CASES,
         &dump::CASES,
         &command::CASES,
+        &figures::CASES,
     ]
     .concat();
     all.into_iter()

@@ -24,7 +24,7 @@ pub fn tidy(context: &Context<'_>, _filter: Option<&str>) -> Result<Tally> {
         let images = aios_manifest::images(&manifest).with_context(|| format!("in {}", path.display()))?;
         programs.extend(images.iter().map(|image| build::package(image)));
     }
-    programs.push(build::package(build::INIT));
+    programs.extend([build::INIT, build::BENCH].map(build::package));
     programs.sort();
     programs.dedup();
 
@@ -42,6 +42,7 @@ pub fn tidy(context: &Context<'_>, _filter: Option<&str>) -> Result<Tally> {
     let commands = [
         ("format", format),
         clippy("clippy, host", &["--workspace", "--all-targets"], &[]),
+        clippy("clippy, instruction counter", &["--features", "plugin"], &[build::COUNTER.to_owned()]),
         clippy("clippy, kernel", &["--target", KERNEL_TRIPLE], &[KERNEL.to_owned(), STAGE0.to_owned()]),
         clippy("clippy, programs", &["--target", USER_TRIPLE], &programs),
     ];
