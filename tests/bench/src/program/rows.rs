@@ -1,8 +1,10 @@
 //! What each row needs: who plays which role, and with what.
 
-use aios_abi::Error;
+use aios_abi::call::{SLOT_ANY, Transfer};
+use aios_abi::limits::PAGE_SIZE;
 use aios_abi::message::SendInfo;
 use aios_abi::rights::Rights;
+use aios_abi::{Error, SlotHandle};
 use aios_proto::Capability as _;
 use aios_rt::Result;
 use aios_rt::cap;
@@ -122,23 +124,28 @@ fn marked_frame(stage: &Stage) -> Result<(aios_rt::slot::Frame, u64)> {
     Ok((filled(&word.to_le_bytes())?, word))
 }
 
+/// Where pages are mapped that are counted: behind one that is always there, so that the table for them is there as well.
+const BEHIND: u64 = BUFFER + PAGE_SIZE as u64;
+
 fn page_map(stage: Stage) -> Result<Sum> {
-    let player = stage.player(0, 0)?;
+    let player = stage.player(0, 1)?;
     let (frame, word) = marked_frame(&stage)?;
     let slot = give(&player, frame, Rights::READ.or(Rights::WRITE))?;
-    stage.start(&player, Role::Mapper, Job { slot, badge: word, buffer: BUFFER, ..Job::default() })?;
+    stage.start(&player, Role::Mapper, Job { slot, badge: word, buffer: BEHIND, ..Job::default() })?;
     cap::drop(frame)?;
     stage.finish(&[player])
 }
 
 fn fault(stage: Stage) -> Result<Sum> {
-    let [pager, faulter] = [stage.player(0, 0)?, stage.player(1, 0)?];
+    let [pager, faulter] = [stage.player(0, 0)?, stage.player(1, 1)?];
     let (frame, word) = marked_frame(&stage)?;
     let slot = give(&pager, frame, Rights::READ.or(Rights::WRITE))?;
     let control = give(&pager, faulter.agent, Rights::CONTROL)?;
     // The badge of the faults is the word that the faulter reads.
-    stage.start(&pager, Role::Pager, Job { slot, badge: word, buffer: BUFFER, more: control, ..Job::default() })?;
-    stage.start(&faulter, Role::Faulter, Job { badge: word, buffer: BUFFER, ..Job::default() })?;
+    stage.start(&pager, Role::Pager, Job { slot, badge: word, buffer: BEHIND, more: control, ..Job::default() })?;
+    // Code, shared frame and buffer have the first places that the kernel chooses.
+    let next = SlotHandle::new(SLOT_ANY + 3, 1).0.into();
+    stage.start(&faulter, Role::Faulter, Job { badge: word, buffer: BEHIND, more: next, ..Job::default() })?;
     cap::drop(frame)?;
     stage.finish(&[pager, faulter])
 }
@@ -158,7 +165,7 @@ fn interrupt(stage: Stage, init: Init) -> Result<Sum> {
         map_into(player.agent, Device(device.handle()), BUFFER, Access::ReadWrite)?;
     }
     hurry(&driver)?;
-    let slot = cap::grant(driver.agent, Irq(line.handle()), Rights::BIND, Expiry::NONE, aios_abi::call::Transfer::Copy, None)?;
+    let slot = cap::grant(driver.agent, Irq(line.handle()), Rights::BIND, Expiry::NONE, Transfer::Copy, None)?;
     let job = Job { slot: slot.0.into(), buffer: BUFFER, more: SHARED_WORD, ..Job::default() };
     stage.start(&driver, Role::Driver, job)?;
     stage.start(&trigger, Role::Trigger, job)?;
