@@ -51,7 +51,8 @@ impl<M: Machine> Core<M> {
     }
 
     pub(super) fn arm(&mut self, machine: &mut M) {
-        let at = self.timers.next().min(self.sched.next_replenish()).min(self.until_ns).min(self.packets_ns).min(self.jobs_ns);
+        let jobs_ns = if self.jobs_waiting { self.jobs_ns } else { u64::MAX };
+        let at = self.timers.next().min(self.sched.next_replenish()).min(self.until_ns).min(self.packets_ns).min(jobs_ns);
         self.timer_stale = false;
         if at != self.timer_ns {
             self.timer_ns = at;
