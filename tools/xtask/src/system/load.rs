@@ -207,7 +207,7 @@ fn admission(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
         let reply = lab::run(&mut machine, "spawn watchdog edf 1000 10000000 1000000")?;
         match reply.output.split_once(" is agent ") {
             Some((_, id)) if reply.status == 0 => ids.push(id.trim().to_owned()),
-            None if reply.status != 0 && reply.output.contains("not admitted") => break,
+            None if reply.status != 0 && reply.output.contains("no room for the reservation") => break,
             _ => bail!("watchdog {} was not started:\n{}", ids.len() + 1, reply.output.trim_end()),
         }
     }

@@ -38,8 +38,12 @@ pub fn spawn(shell: &mut Shell, program: &str, arguments: &str, core: Option<u64
     let id = start(shell, program, arguments)?;
     shell.print(&format!("{program} is agent {id:?}\n"));
     defmt::info!("started {=str} as {=u64:#x}", program, id.0);
-    if let Some(core) = core {
-        move_to(shell, id, core)?;
+    if let Some(core) = core
+        && let Err(fail) = move_to(shell, id, core)
+        && shell.system.supervisor().wait(id.0, Deadline::after(LOOK_NS).0).is_err()
+    {
+        // It has not ended before it could be moved, which is no failure.
+        return Err(fail);
     }
     if wait { await_end(shell, program, id) } else { Ok(()) }
 }
