@@ -88,7 +88,7 @@ pub trait Machine: Memory + Sized {
     fn cores(&self) -> u16;
     /// The core on which the agent at this place of the agent table lives; `None` if the place is free. A claimed place starts on this core.
     fn home(&self, slot: u16) -> Option<u16>;
-    /// Says that an agent lives on another core from now on.
+    /// Says that an agent lives on this core from now on; or on another, to which this one has just sent it, unless somebody has said something newer.
     fn set_home(&mut self, slot: u16, core: u16);
     /// Puts a packet into a ring to another core, and wakes that. False if the ring is full.
     fn post(&mut self, core: u16, lane: Lane, packet: Packet) -> bool;

@@ -261,7 +261,10 @@ impl Machine for Hardware {
     }
 
     fn set_home(&mut self, slot: u16, core: u16) {
-        rings::set_home(slot, Some(core));
+        match self.board.core {
+            here if here == core => rings::set_home(slot, Some(core)),
+            here => rings::move_home(slot, here, core),
+        }
     }
 
     fn post(&mut self, core: u16, lane: Lane, packet: Packet) -> bool {

@@ -140,27 +140,39 @@ impl Cluster {
 
     /// Has an agent begin a call, which may block. A call that starts over is made again.
     pub fn begin(&mut self, slot: u16, call: Call, args: Args<'_>) {
+        let mut again = self.attempt(slot, call, args);
+        for _ in 0..1000 {
+            if !again {
+                return;
+            }
+            again = self.enter(slot);
+        }
+        panic!("the call starts over for ever");
+    }
+
+    /// Has an agent make a call once; answers whether it is to start over.
+    pub fn attempt(&mut self, slot: u16, call: Call, args: Args<'_>) -> bool {
         self.switch_to(slot);
         let agent = self.agent_mut(slot);
         agent.registers.x[8] = call as u64;
         for &(register, value) in args {
             agent.registers.x[register] = value;
         }
-        for _ in 0..1000 {
-            let home = self.home(slot);
-            self.sim.core = home;
-            let agent = self.agent_mut(slot);
-            let before = agent.registers.pc;
-            agent.registers.pc += 4;
-            self.now += 100;
-            crate::syscall(&mut self.cores[home as usize], &mut self.sim, self.now);
-            self.settle();
-            match self.agent(slot) {
-                Some(agent) if agent.registers.pc == before && agent.state == State::Ready => self.switch_to(slot),
-                _ => return,
-            }
-        }
-        panic!("the call starts over for ever");
+        self.enter(slot)
+    }
+
+    /// Makes the call that stands in an agent's registers; answers whether it is to start over.
+    fn enter(&mut self, slot: u16) -> bool {
+        self.switch_to(slot);
+        let home = self.home(slot);
+        self.sim.core = home;
+        let agent = self.agent_mut(slot);
+        let before = agent.registers.pc;
+        agent.registers.pc += 4;
+        self.now += 100;
+        crate::syscall(&mut self.cores[home as usize], &mut self.sim, self.now);
+        self.settle();
+        self.agent(slot).is_some_and(|agent| agent.registers.pc == before && agent.state == State::Ready)
     }
 
     /// Has an agent make a call that ends at once; answers its registers.

@@ -280,6 +280,36 @@ fn an_operation_ends_with_a_server_that_moved() {
     assert_eq!(end.map(drop), Err(Error::PeerDied));
 }
 
+/// An operation that finds the server's mailbox full on another core is asked for again, and takes one place in all.
+#[test]
+fn an_operation_that_is_asked_for_again_takes_one_place() {
+    let mut cluster = Cluster::new(2, 4000);
+    let init = cluster.init;
+    let (_, server) = cluster.spawn_on(init, 300, 1, 1);
+    let (_, client) = cluster.spawn_on(init, 300, 1, 0);
+    let (_, sender) = cluster.spawn_on(init, 300, 1, 0);
+    let own = cluster.own_slot(server.slot(), 1);
+    let service = cluster.call(server.slot(), Call::CapMint, &[(9, own), (0, 1), (1, ALL), (2, 0), (3, 0)]).expect("minted")[0];
+    let seed = cluster.own_slot(init, aios_abi::call::init::SLOT_SEED);
+    let seed = give(&mut cluster, server, seed, Rights::WRITE.0 as u64, 0);
+    cluster.call(server.slot(), Call::ServiceRegister, &[(9, service), (0, 1), (1, seed)]).expect("registered");
+    let way = cluster.connect(server, 2, sender);
+    let info = SendInfo { length: 8, ..SendInfo::default() }.encode();
+    while cluster.call(sender.slot(), Call::IpcSend, &[(9, way), (10, info)]).is_ok() {}
+    let ask: Args<'_> = &[(10, info), (0, 7), (12, FOREVER), (13, 1)];
+    for _ in 0..20 {
+        assert!(cluster.attempt(client.slot(), Call::PqcOperation, ask), "there is no room");
+    }
+    let open = |cluster: &Cluster| {
+        let operations = &cluster.agent(client.slot()).expect("there").operations;
+        operations.iter().filter(|operation| operation.handle != 0).count()
+    };
+    assert_eq!(open(&cluster), 0);
+    cluster.call(server.slot(), Call::IpcRecv, &[(10, 0), (12, FOREVER)]).expect("a message");
+    cluster.call(client.slot(), Call::PqcOperation, ask).expect("begun");
+    assert_eq!(open(&cluster), 1);
+}
+
 /// A server is known on every core as soon as it is registered, the last one counts everywhere, and one that is gone is known nowhere.
 #[test]
 fn a_registered_server_is_known_on_every_core() {

@@ -74,6 +74,8 @@ impl<M: Machine> Core<M> {
     pub(super) fn arrive(&mut self, machine: &mut M, page: M::Page<Agent<M>>, now: u64) {
         let slot = page.id.slot();
         self.agents.0[slot as usize] = Some(page);
+        // The core that sent it may not have come to say so yet, and others that it asks something send their answers to its home.
+        machine.set_home(slot, self.facts.core as u16);
         self.alive += 1;
         // While it was on its way, nobody who looked for void mappings found it.
         self.unmap_own_void(machine, slot);

@@ -422,6 +422,9 @@ impl<M: Machine> Core<M> {
 
     /// The call in progress is made again when its agent runs next.
     fn start_over(&mut self, me: u16, asking: Asking, now: u64) {
+        if let Asking::Operation(message) = asking {
+            self.forget_operation(me, message);
+        }
         // A fault repeats itself, and long work goes on where it was.
         let repeats = asking == Asking::Work || (matches!(asking, Asking::Fault(_)) && !self.exited(me));
         let agent = &mut self.agents[me];
