@@ -488,3 +488,19 @@ fn searches_for_other_cores_leave_time_for_agents() {
         assert!(cluster.sim.timers[0] > cluster.now, "the timer goes off for ever");
     }
 }
+
+/// Long work for other cores that is over with the last step of its turn leaves the core's timer to others: none goes off again and again.
+#[test]
+fn the_timer_rests_after_long_work_for_other_cores() {
+    let mut cluster = Cluster::new(2, 4000);
+    let init = cluster.init;
+    let (_, sleeper) = cluster.spawn_on(init, 300, 1, 1);
+    let (_, victim) = cluster.spawn_on(init, 300, 1, 0);
+    kill(&mut cluster, victim);
+    cluster.settle();
+    let deadline = cluster.now + 10 * SLICE_MIN_NS;
+    cluster.begin(sleeper.slot(), Call::IpcRecv, &[(10, 0), (12, deadline)]);
+    assert_eq!(cluster.sim.timers[1], deadline);
+    cluster.pass(20 * SLICE_MIN_NS);
+    assert_eq!(cluster.finished(sleeper.slot()).map(drop), Err(Error::Timeout));
+}

@@ -444,6 +444,7 @@ impl<M: Machine> Core<M> {
         }
         if self.jobs.iter().all(Option::is_none) {
             self.jobs_waiting = false;
+            (self.job_steps, self.jobs_ns) = (0, u64::MAX);
             return false;
         }
         if self.context != 0 && now < self.jobs_ns && self.jobs_ns != u64::MAX {
@@ -458,7 +459,10 @@ impl<M: Machine> Core<M> {
         }
         self.absolving = true;
         self.job_steps += 1;
-        if self.job_steps == JOB_STEPS {
+        if !self.jobs_waiting {
+            // The next that comes begins a turn, and no timer waits for what is done.
+            self.job_steps = 0;
+        } else if self.job_steps == JOB_STEPS {
             self.jobs_ns = now + TURN_NS;
             self.timer_stale = true;
         }
