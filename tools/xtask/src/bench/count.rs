@@ -22,6 +22,8 @@ use crate::progress::Progress;
 use crate::qemu::{Launch, QEMU, Source};
 use crate::workspace::{Workspace, write_if_changed};
 
+const _: () = assert!(WARM_UP == aios_icount::WARM_UP, "plugin and program leave out the same operations");
+
 /// How long all rows of a machine may take.
 const LIMIT: Duration = Duration::from_secs(300);
 /// How long QEMU may take to refuse a plugin.

@@ -9,7 +9,7 @@ use crate::table::{Align, Table, grouped};
 
 /// Functions that are shown of an operation.
 const FUNCTIONS: usize = 25;
-/// Stages beside the table's own columns are summed up as one.
+/// Stages that have columns of their own; the others stand in the last one.
 const STAGES: [&str; 8] = ["user", "entry", "decode", "capability", "transfer", "schedule", "switch", "exit"];
 
 /// Prints the tables.

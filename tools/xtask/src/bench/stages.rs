@@ -16,7 +16,7 @@ use super::count::Counted;
 const OWN: [&str; 3] = ["kernel/", "hal/", "boot/"];
 
 /// Stages by the ends of file names; the first that fits counts.
-const STAGES: [(&str, &str); 24] = [
+const STAGES: &[(&str, &str)] = &[
     ("image/src/trap.rs", "entry"),
     ("image/src/exception.rs", "entry"),
     ("image/src/time.rs", "entry"),
@@ -41,6 +41,13 @@ const STAGES: [(&str, &str); 24] = [
     ("core/src/agent.rs", "agent table"),
     ("image/src/page.rs", "agent table"),
     ("core/src/pool.rs", "memory"),
+    ("core/src/core/memory.rs", "memory"),
+    ("core/src/core/expiry.rs", "memory"),
+    ("image/src/frames.rs", "memory"),
+    ("image/src/rings.rs", "cores"),
+    ("core/src/core/fault.rs", "transfer"),
+    ("core/src/core/agents.rs", "agents"),
+    ("core/src/core/reap.rs", "agents"),
 ];
 /// The same by a part of the path.
 const FOLDERS: [(&str, &str); 5] =
