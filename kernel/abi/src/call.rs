@@ -152,6 +152,12 @@ calls! {
     SeedSet = 98;
     /// Writes to the kernel's early console. In: `x9` console slot, `x10` length (at most 64), `x0`–`x7` bytes.
     ConsoleWrite = 99;
+    /// Has a core record what its scheduler does; see [`trace`](crate::trace). In: `x9` observe slot (needs `READ`), `x0` frame slot (needs `WRITE`), `x1` core,
+    /// `x2` bits to raise in the caller's notification word whenever half of the frame was filled (0: none), `x3` [`MODE_ONCE`](crate::trace::MODE_ONCE) or
+    /// [`MODE_RING`](crate::trace::MODE_RING). `x0` 0 ends the caller's recording: what happened before is in the frame then. It ends by itself with
+    /// either capability, with the frame's owner and with the caller. `Busy` if the core records for somebody, `WrongState` if there is nothing to
+    /// end, `LimitReached` above [`AGENTS_MAX`](crate::trace::AGENTS_MAX) agents on the core.
+    TraceBind = 100;
 }
 
 /// What `AgentControl` does.

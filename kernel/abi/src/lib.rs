@@ -12,6 +12,7 @@
 //! | [`limits`]  | every size and bound of the system                                   |
 //! | [`record`]  | what `Inspect` returns                                               |
 //! | [`sentinel`]| invisible marks on the serial console                                |
+//! | [`trace`]   | what a core writes of its scheduler                                  |
 //!
 //! Values are little-endian and naturally aligned; reserved bits are zero and checked.
 #![no_std]
@@ -26,6 +27,7 @@ pub mod message;
 pub mod record;
 pub mod rights;
 pub mod sentinel;
+pub mod trace;
 
 pub use call::Call;
 pub use error::Error;

@@ -194,7 +194,7 @@ fn core_record(cpu: Value<'_>, core: Value<'_>, agents: &[AgentRecord], latest_n
         calls: counters.number_of("calls")?,
         interrupts: counters.number_of("interrupts")?,
         epochs: now / EPOCH_NS + 1,
-        admitted: core.field("sched")?.number_of("admitted")?,
+        admitted: core.field("sched")?.field("scheduler")?.number_of("admitted")?,
         ring_messages: core.number_of("ring_messages")?,
         running: agents.iter().find(|agent| u64::from(AgentId(agent.id).slot()) == current).map_or(0, |agent| agent.id),
         agents_ns: agents.iter().filter(alive).map(|agent| agent.cpu_ns).fold(0, u64::saturating_add),

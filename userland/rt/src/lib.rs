@@ -69,6 +69,7 @@ pub mod service;
 pub mod slot;
 pub mod sys;
 pub mod time;
+pub mod trace;
 
 pub use aios_abi as abi;
 pub use aios_abi::{AgentId, Error, MessageId, SlotHandle};

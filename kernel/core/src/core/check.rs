@@ -405,6 +405,9 @@ impl<M: Machine> Core<M> {
                 }
             });
         }
+        if let Some(recording) = self.recording.as_ref().filter(|recording| cap::live(machine, recording.frame.node).is_some()) {
+            referring = referring.wrapping_add(mix(recording.frame.node.word(), 0));
+        }
         equal("references on nodes", 0, referring, counted)
     }
 
@@ -435,6 +438,9 @@ impl<M: Machine> Core<M> {
             if !agent.parent.is_kernel() {
                 places = places.wrapping_add(self.read_tables(machine, holder)?.places);
             }
+        }
+        if let Some(recording) = self.recording.as_ref().filter(|recording| recording.is_mapped) {
+            claimed = claimed.wrapping_add(mix(recording.frame.root.index() as u64, 1));
         }
         equal("mappings counted at the roots", 0, claimed, counted)?;
         equal("every shared page is mapped by a capability", 0, claims, places)

@@ -28,6 +28,7 @@ mod remote;
 mod run;
 mod table;
 mod token;
+mod trace;
 mod transfer;
 
 use aios_abi::id::SlotHandle;
@@ -51,7 +52,7 @@ use remote::{JOBS, Job, Outbox};
 use crate::cap::Slot;
 use crate::machine::Machine;
 use crate::pool::{Ledger, Pool};
-use crate::sched::Scheduler;
+use crate::sched::Recorder;
 use crate::timers::Timers;
 
 /// Timer of an agent: the deadline of its blocking call.
@@ -145,7 +146,7 @@ pub struct Core<M: Machine> {
     pub facts: Facts,
     /// Counters for people.
     pub counters: CoreCounters,
-    sched: Scheduler,
+    sched: Recorder,
     timers: Timers,
     /// Agent that runs; 0 is none.
     current: u16,
@@ -195,6 +196,8 @@ pub struct Core<M: Machine> {
     absolving: bool,
     overdue: Overdue,
     ring_messages: u64,
+    /// Who records the scheduler, and where.
+    recording: Option<trace::Recording>,
 }
 
 impl<M: Machine> Core<M> {
@@ -214,7 +217,7 @@ impl<M: Machine> Core<M> {
             device_pages: 0,
         },
         counters: CoreCounters { switches: 0, calls: 0, interrupts: 0, idle_ns: 0, gone_ns: 0, kernel_ns: 0 },
-        sched: Scheduler::EMPTY,
+        sched: Recorder::EMPTY,
         timers: Timers::EMPTY,
         current: 0,
         context: 0,
@@ -243,6 +246,7 @@ impl<M: Machine> Core<M> {
         absolving: false,
         overdue: Overdue::NONE,
         ring_messages: 0,
+        recording: None,
     };
 
     /// The agent that runs; 0 is none.
@@ -318,6 +322,7 @@ impl<M: Machine> Core<M> {
             Call::PowerControl => self.power_control(machine, me, now),
             Call::SeedSet => self.seed_set(machine, me, now),
             Call::ConsoleWrite => self.console_write(machine, me, now),
+            Call::TraceBind => self.trace_bind(machine, me, now),
         }
     }
 

@@ -181,7 +181,7 @@ impl<M: Machine> Core<M> {
                 }
                 !waits
             }
-            DEPART => match self.depart_step(id, error, (index as u16).max(1), now) {
+            DEPART => match self.depart_step(machine, id, error, (index as u16).max(1), now) {
                 Some(next) => {
                     self.agents[slot].reap.index = next as u32;
                     false

@@ -103,6 +103,7 @@ impl<M: Machine> Core<M> {
                 self.context = pick.slot;
                 self.current = agent;
                 self.until_ns = pick.until_ns;
+                self.sched.runs(pick.slot, agent, self.agents[agent].id.0);
                 break;
             }
             self.sched.dequeue(&mut self.agents, pick.slot);
@@ -140,7 +141,7 @@ impl<M: Machine> Core<M> {
         // What the running context has used counts in the comparison.
         self.pay(now);
         self.sched.enqueue(&mut self.agents, slot, now);
-        if self.context == 0 || self.sched.preempts(&self.agents, slot, self.context) {
+        if self.context == 0 || self.sched.preempts(&mut self.agents, slot, self.context) {
             self.undecided = true;
         }
     }

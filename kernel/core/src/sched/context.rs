@@ -81,6 +81,8 @@ pub struct Sc {
     pub(super) left_ns: i64,
     cpu_ns: u64,
     missed: u64,
+    /// The recording that has told of it; see [`super::Recorder`].
+    pub(super) told: u32,
 }
 
 impl Sc {
@@ -96,7 +98,13 @@ impl Sc {
         left_ns: 0,
         cpu_ns: 0,
         missed: 0,
+        told: 0,
     };
+
+    /// A context that never ran, but for this account.
+    pub(super) const fn with_account(cpu_ns: u64, missed: u64) -> Self {
+        Self { cpu_ns, missed, ..Self::EMPTY }
+    }
 
     /// Time charged, ns.
     pub const fn cpu_ns(&self) -> u64 {

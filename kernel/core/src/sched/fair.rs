@@ -50,6 +50,11 @@ impl Clock {
     /// Nobody competes.
     pub const ZERO: Self = Self { now: 0, ahead: 0, weight: 0 };
 
+    /// Nobody competes yet; the clock shows `now`.
+    pub const fn at(now: u64) -> Self {
+        Self { now, ..Self::ZERO }
+    }
+
     pub const fn now(&self) -> u64 {
         self.now
     }
@@ -73,6 +78,12 @@ impl Clock {
         self.ahead += self.distance(vtime, weight);
         self.weight += weight;
         self.settle();
+    }
+
+    /// A context has been competing, and the clock knew of it.
+    pub fn compete(&mut self, vtime: u64, weight: u64) {
+        self.ahead += self.distance(vtime, weight);
+        self.weight += weight;
     }
 
     /// A context competes no more. The clock shows it from the next [`settle`](Self::settle) on.

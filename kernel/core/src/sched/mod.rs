@@ -10,7 +10,7 @@
 //!   least 250 µs. Who slept starts at the clock's virtual time at the earliest: sleeping earns nothing.
 //!
 //! EDF comes before fair; ties go by order of arrival. The context that runs is in no queue. Every decision is a function of the calls and of the times
-//! in their arguments.
+//! in their arguments; operations can be recorded ([`Recorder`]) and done again elsewhere ([`Replay`]).
 //!
 //! Promises, with `W` the weights of the fair contexts that compete and `n` their number:
 //!
@@ -24,12 +24,16 @@
 mod context;
 mod fair;
 pub mod queue;
+mod replay;
 #[cfg(test)]
 pub(crate) mod tests;
+mod trace;
 
 use aios_abi::limits::{EPOCH_NS, SLICE_MIN_NS};
 
 pub use context::{PERIOD_MAX_NS, PERIOD_MIN_NS, Params, Sc};
+pub use replay::{Replay, Step, Trouble};
+pub use trace::Recorder;
 
 use context::Place;
 use fair::Clock;

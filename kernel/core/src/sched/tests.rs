@@ -5,6 +5,7 @@
 mod edf;
 mod fair;
 mod queue;
+mod record;
 mod trace;
 mod world;
 

@@ -80,6 +80,7 @@ fn stage() -> Stage {
     add(Call::PowerControl, power, Rights::WRITE, &[(0, 0)]);
     add(Call::SeedSet, seed, Rights::WRITE, &[]);
     add(Call::ConsoleWrite, console, Rights::WRITE, &[(10, 3)]);
+    add(Call::TraceBind, observe, Rights::READ, &[(0, frame), (1, 0), (2, 1), (3, 0)]);
     let use_of =
         |call, register, handle, rights, any, args: &[(usize, u64)]| Use { call, register, handle, rights, any, args: args.to_vec() };
     uses.push(use_of(Call::PageMap, 9, frame, Rights::READ, false, &[(0, 0), (1, 0x800_0000), (2, 1)]));
@@ -160,7 +161,7 @@ fn a_call_without_the_capability_it_needs_is_refused_for_the_right_reason() {
 fn unknown_calls_are_refused() {
     let mut world = World::new(1000);
     let init = world.init;
-    for number in [0, 11, 22, 100, 1 << 16 | 8, u64::MAX] {
+    for number in [0, 11, 22, 101, 1 << 16 | 8, u64::MAX] {
         world.switch_to(init);
         world.core.agents[init].registers.x[8] = number;
         world.execute(init);
@@ -495,6 +496,29 @@ fn errors_of_interrupts_inspection_and_the_machine() {
     stage.refused(Call::ConsoleWrite, &[(9, console), (10, 65)], Error::BadArgument);
     stage.world.call(init, Call::ConsoleWrite, &[(9, console), (10, 5), (0, u64::from_le_bytes(*b"hello..."))]).expect("written");
     assert_eq!(stage.world.sim.console, b"hello");
+}
+
+#[test]
+fn errors_of_recordings() {
+    let mut stage = stage();
+    let (init, observe) = (stage.init, stage.own(init::SLOT_OBSERVE));
+    let bind = |frame: u64, core: u64, bits: u64, mode: u64| vec![(9, observe), (0, frame), (1, core), (2, bits), (3, mode)];
+    let frame = stage.frame;
+    stage.refused(Call::TraceBind, &bind(0, 0, 0, 0), Error::WrongState);
+    stage.refused(Call::TraceBind, &bind(frame, 0, 0, 2), Error::BadArgument);
+    stage.refused(Call::TraceBind, &bind(0, 0, 1, 0), Error::BadArgument);
+    for core in [1, 16, u64::MAX] {
+        stage.refused(Call::TraceBind, &bind(frame, core, 0, 0), Error::NoSuchCore);
+    }
+    let narrow =
+        stage.world.call(init, Call::CapDerive, &[(9, frame), (0, Rights::READ.0 as u64), (1, 0), (2, 0), (3, 0)]).expect("derived")[0];
+    stage.refused(Call::TraceBind, &bind(narrow, 0, 0, 0), Error::MissingRight);
+    stage.refused(Call::TraceBind, &bind(observe, 0, 0, 0), Error::WrongKind);
+    stage.refused(Call::TraceBind, &bind(u64::MAX, 0, 0, 0), Error::NoCapability);
+    stage.world.call(init, Call::TraceBind, &bind(frame, 0, 0, 1)).expect("recorded");
+    stage.refused(Call::TraceBind, &bind(frame, 0, 0, 1), Error::Busy);
+    stage.world.call(init, Call::TraceBind, &bind(0, 0, 0, 0)).expect("ended");
+    stage.refused(Call::TraceBind, &bind(0, 0, 0, 0), Error::WrongState);
 }
 
 #[test]

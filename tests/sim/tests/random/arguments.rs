@@ -397,6 +397,12 @@ impl Draw<'_> {
             Call::PowerControl => args.extend([(9, self.handle(Kind::Power)), (0, self.rng.u64(0..3))]),
             Call::SeedSet => args.push((9, self.handle(Kind::Seed))),
             Call::ConsoleWrite => args.extend([(9, self.handle(Kind::Console)), (10, self.rng.u64(0..70))]),
+            Call::TraceBind => {
+                let end = self.rng.u8(0..3) == 0;
+                let frame = if end { 0 } else { self.handle(Kind::Frame) };
+                let values = [0, if end { 0 } else { self.bits() }, self.rng.u64(0..2) * !end as u64].map(|value| self.or_garbage(value));
+                args.extend([(9, self.handle(Kind::Observe)), (0, frame), (1, values[0]), (2, values[1]), (3, values[2])]);
+            }
         }
         args
     }

@@ -52,7 +52,8 @@ pub const fn results(call: Call) -> u32 {
         | Call::PqcCancel
         | Call::PowerControl
         | Call::SeedSet
-        | Call::ConsoleWrite => 0,
+        | Call::ConsoleWrite
+        | Call::TraceBind => 0,
     }
 }
 

@@ -178,6 +178,8 @@ pub fn check(call: Call, regs: &Regs) -> Result<(), String> {
         Call::PqcPoll | Call::PqcCancel => shape(Number(1, u64::MAX), &[]),
         Call::Inspect => Shape { x10: Word, x11: Address, ..shape(Slot, &[Number(1, 5), Word, Word]) },
         Call::PowerControl => shape(Slot, &[Number(0, 1)]),
+        Call::TraceBind if regs.x[0] == 0 => shape(Slot, &[Unused, Number(0, 15)]),
+        Call::TraceBind => shape(Slot, &[Slot, Number(0, 15), Word, Number(0, 1)]),
         Call::SeedSet => shape(Slot, &[Word, Word, Word, Word]),
         Call::ConsoleWrite => {
             Number(0, MESSAGE_REGISTERS as u64).check("x10", regs.x10)?;

@@ -16,7 +16,7 @@ use crate::fault::{self, Answer};
 use crate::memory::{self, Access, Backing};
 use crate::slot::{Agent, Capability, Console, Device, Frame, Irq, Notification, Observe, Pool, Power, Seed, Service, Slot};
 use crate::time::{self, Deadline, Expiry};
-use crate::{inspect, irq, machine, pqc};
+use crate::{inspect, irq, machine, pqc, trace};
 
 const OTHER: SlotHandle = SlotHandle::new(6, 1);
 const OTHER_WORD: u64 = OTHER.0 as u64;
@@ -234,6 +234,11 @@ fn machine_calls() {
     assert_eq!(expect(Call::PowerControl, WORD, &[0], none, || machine::power_off(Power(SLOT))), Ok(()));
     assert_eq!(expect(Call::PowerControl, WORD, &[1], none, || machine::reset(Power(SLOT))), Ok(()));
     assert_eq!(expect(Call::SeedSet, WORD, &[1, 2, 3, 4], none, || machine::set_seed(Seed(SLOT), [1, 2, 3, 4])), Ok(()));
+    assert_eq!(
+        expect(Call::TraceBind, WORD, &[OTHER_WORD, 3, 8, 1], none, || trace::bind(Observe(SLOT), Frame(OTHER), 3, 8, trace::Mode::Ring)),
+        Ok(())
+    );
+    assert_eq!(expect(Call::TraceBind, WORD, &[0, 3], none, || trace::end(Observe(SLOT), 3)), Ok(()));
     let written = std::rc::Rc::new(std::cell::RefCell::new(std::vec::Vec::new()));
     let sink = written.clone();
     let _kernel = fake::install(move |call, regs| {

@@ -282,6 +282,9 @@ impl<M: Machine> Core<M> {
                 let to = find(self, machine, to)?;
                 self.map_copy(machine, to, slot, access, now).map_err(Status::Failed)?;
             }
+            Request::Record { to, observe, frame, bits, mode } => {
+                self.record_for(machine, to, observe, frame, (bits, mode), now).map_err(Status::Failed)?;
+            }
             Request::Inspect { table, cursor, subject } => {
                 *values = self.one_record(machine, table, cursor, subject, now).map_err(Status::Failed)?;
             }
@@ -442,8 +445,11 @@ impl<M: Machine> Core<M> {
         if self.expire_step(machine, now) {
             return true;
         }
+        if self.write_events(machine, now) {
+            return true;
+        }
         if self.jobs.iter().all(Option::is_none) {
-            self.jobs_waiting = false;
+            self.jobs_waiting = self.recording.is_some();
             (self.job_steps, self.jobs_ns) = (0, u64::MAX);
             return false;
         }
@@ -491,7 +497,7 @@ impl<M: Machine> Core<M> {
             Ok(if next.is_some() { Progress::More } else { Progress::Done })
         };
         let stepped = match job.request {
-            Request::Depart { id, error } => walk(self.depart_step(id, error, agent, now).map(|agent| (agent, 1))),
+            Request::Depart { id, error } => walk(self.depart_step(machine, id, error, agent, now).map(|agent| (agent, 1))),
             Request::Sweep { root } => walk(self.unmap_void(machine, root, agent, slot)),
             request => self.deliver_parcel(machine, &request, Some(place as u8), &mut job.done, now),
         };
@@ -503,17 +509,18 @@ impl<M: Machine> Core<M> {
             Ok(Progress::Done) => Status::Done,
             Err(status) => status,
         };
+        // `job_step` finds out whether anything is left to do.
         self.jobs[place] = None;
-        self.jobs_waiting = self.jobs.iter().any(Option::is_some);
         self.answer(machine, job.core, job.from, status, [0; ANSWER_WORDS]);
     }
 
     /// Ends waits for an agent that is gone, and condemns its children, a bounded number of agents in a step.
-    pub(super) fn depart_step(&mut self, id: AgentId, error: Error, first: u16, now: u64) -> Option<u16> {
+    pub(super) fn depart_step(&mut self, machine: &M, id: AgentId, error: Error, first: u16, now: u64) -> Option<u16> {
         const PER_STEP: u16 = 64;
         if error != Error::PeerRestarted {
             self.unregister(id);
         }
+        self.stop_recording_for(machine, id);
         let stop = first.saturating_add(PER_STEP).min(AGENTS as u16);
         for slot in first..stop {
             self.fail_operations(slot, id, error, now);

@@ -154,6 +154,19 @@ pub enum Request {
         /// Root of their tree; of any tree, if there is none.
         root: Option<u32>,
     },
+    /// Record the scheduler.
+    Record {
+        /// For whom.
+        to: AgentId,
+        /// The observe capability that allows it.
+        observe: Slot,
+        /// Where to: a frame, the reference on its node goes along. Empty: no more.
+        frame: Slot,
+        /// Bits to raise when half of it was filled.
+        bits: u64,
+        /// How it is filled.
+        mode: u64,
+    },
     /// One record.
     Inspect {
         /// Of which table.

@@ -338,5 +338,5 @@ fn parameters_out_of_range_are_refused() {
     let mut world = World::new(&mut rng, 0);
     let slot = world.add(fair(1), Habit::Idle);
     assert_eq!(world.set(slot, edf(10 * MS, 10 * MS)), Err(NotAdmitted), "the fair class keeps a tenth");
-    assert_eq!(world.sched, Scheduler::EMPTY);
+    assert_eq!(*world.sched, Scheduler::EMPTY);
 }

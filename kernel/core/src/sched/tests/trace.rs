@@ -5,9 +5,9 @@ use aios_abi::limits::EPOCH_NS;
 use super::fair::fair;
 use super::rng;
 use super::world::{Habit, MS, Run, World, reservations};
-use crate::sched::{EDF_SHARE, Params, Scheduler};
+use crate::sched::{EDF_SHARE, Params, Recorder};
 
-fn mixture(seed: u64) -> (Vec<Run>, Scheduler) {
+fn mixture(seed: u64) -> (Vec<Run>, Recorder) {
     let mut rng = fastrand::Rng::with_seed(seed);
     let mut world = World::new(&mut rng, 0);
     for params in reservations(&mut rng, 5, EDF_SHARE, 30 * MS) {

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use crate::sched::{Contexts, Params, Sc, Scheduler};
+use crate::sched::{Contexts, Params, Recorder, Sc};
 
 pub(super) const MS: u64 = 1_000_000;
 
@@ -61,7 +61,7 @@ pub(super) struct Run {
 }
 
 pub(super) struct World {
-    pub sched: Scheduler,
+    pub sched: Recorder,
     pub table: Table,
     pub tasks: Vec<Task>,
     pub now: u64,
@@ -89,7 +89,7 @@ impl World {
             released_ns: 0,
         };
         Self {
-            sched: Scheduler::EMPTY,
+            sched: Recorder::EMPTY,
             table: Table { contexts: vec![Sc::EMPTY], touched: Cell::new(0) },
             tasks: vec![nobody],
             now,
@@ -135,7 +135,7 @@ impl World {
         };
         task.waits_since = (now, self.left_to_fair_ns);
         self.sched.enqueue(&mut self.table, slot, now);
-        if self.running == 0 || self.sched.preempts(&self.table, slot, self.running) {
+        if self.running == 0 || self.sched.preempts(&mut self.table, slot, self.running) {
             self.undecided = true;
         }
     }
