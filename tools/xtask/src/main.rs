@@ -2,7 +2,7 @@
 //!
 //! | modules | what they are |
 //! |---|---|
-//! | [`run`], [`test`], [`bench`], [`gdb`], [`dump`], [`image`], [`sizes`], [`tidy`], [`graph`], [`log`], [`fuzz`], [`doc`] | the commands |
+//! | [`run`], [`test`], [`bench`], [`gdb`], [`dump`], [`replay`], [`image`], [`sizes`], [`tidy`], [`graph`], [`log`], [`fuzz`], [`doc`] | the commands |
 //! | [`setup`], [`workspace`], [`build`], [`artifacts`], [`disk`], [`bootscript`] | from a clean clone to files that boot |
 //! | [`profile`], [`qemu`], [`machine`], [`serial`], [`mark`], [`frames`], [`commands`] | a machine and how it is driven |
 //! | [`system`] | the system tests |
@@ -30,6 +30,7 @@ mod mark;
 mod profile;
 mod progress;
 mod qemu;
+mod replay;
 mod run;
 mod serial;
 mod setup;
@@ -62,6 +63,7 @@ enum Command {
     Bench(bench::Options),
     Gdb(gdb::Options),
     Dump(dump::Options),
+    Replay(replay::Options),
     Image(image::Options),
     Sizes(sizes::Options),
     Tidy(tidy::Options),
@@ -91,6 +93,7 @@ fn perform(command: &Command) -> Result<ExitCode> {
         Command::Bench(options) => bench::run(&workspace, options),
         Command::Gdb(options) => gdb::run(&workspace, options),
         Command::Dump(options) => dump::run(&workspace, options),
+        Command::Replay(options) => replay::run(options),
         Command::Image(options) => image::run(&workspace, options),
         Command::Sizes(options) => sizes::run(&workspace, options),
         Command::Tidy(options) => tidy::run(&workspace, options),

@@ -67,10 +67,10 @@ impl System {
         self.init
     }
 
-    /// Reads a table of the kernel; `agent` says whose, where each agent has one.
-    pub fn table<R: Record>(&mut self, agent: AgentId) -> Result<Vec<R>, Fail> {
+    /// Does something that takes an observe capability.
+    pub fn observing<T>(&mut self, mut look: impl FnMut(Observe) -> aios_rt::Result<T>) -> Result<T, Fail> {
         if let Some(observe) = self.observe.take() {
-            match records(observe, agent) {
+            match look(observe) {
                 Err(error) if error.denies() => {
                     // It was taken away; the name service says so, or gives another. A slot that is empty already is as good.
                     let _ = cap::drop(observe);
@@ -84,7 +84,12 @@ impl System {
         let given = self.init.names().open_observe(deadline()).map_err(|error| Fail::call(OBSERVE, error))?;
         let observe = Observe(given.handle());
         self.observe = Some(observe);
-        records(observe, agent).map_err(|error| Fail::of(OBSERVE, error))
+        look(observe).map_err(|error| Fail::of(OBSERVE, error))
+    }
+
+    /// Reads a table of the kernel; `agent` says whose, where each agent has one.
+    pub fn table<R: Record>(&mut self, agent: AgentId) -> Result<Vec<R>, Fail> {
+        self.observing(|observe| records(observe, agent))
     }
 
     /// The agents.

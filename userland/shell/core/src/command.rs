@@ -304,6 +304,20 @@ pub const COMMANDS: &[Command] = &[
         flags: &[],
     },
     Command {
+        name: "trace",
+        summary: "record what a core's scheduler does, and print it",
+        details: &[
+            "Every operation with its outcome, until there are as many or the time is over. Stored in a file, the output",
+            "is checked by `cargo xtask replay FILE`: the same operations must have the same outcome on another machine.",
+        ],
+        arguments: &[],
+        flags: &[
+            Flag { long: "core", short: Some('c'), value: Some(("number", Kind::Core)), help: "whose scheduler (0)" },
+            Flag { long: "events", short: Some('n'), value: Some(("number", Kind::Number)), help: "how many events, at most 4094 (4094)" },
+            Flag { long: "time", short: Some('t'), value: Some(("time", Kind::Duration)), help: "how long at most (2s)" },
+        ],
+    },
+    Command {
         name: "uptime",
         summary: "show how long the system has been up",
         details: &[],

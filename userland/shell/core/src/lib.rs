@@ -26,6 +26,7 @@ pub mod key;
 pub mod lexer;
 pub mod line;
 pub mod parser;
+pub mod recording;
 pub mod screen;
 pub mod session;
 pub mod statement;

@@ -11,6 +11,10 @@ use crate::value::{AgentRef, ObjectRef, SlotRef};
 
 /// Time between two pictures of `top` if none is given, ns.
 pub const TOP_EVERY_NS: u64 = 1_000_000_000;
+/// Events that `trace` records at most: a frame of the largest size.
+pub const TRACE_EVENTS: u64 = aios_abi::trace::capacity(aios_abi::limits::FRAME_PAGES * aios_abi::limits::PAGE_SIZE as u64);
+/// Time for which `trace` records at most if none is given, ns.
+pub const TRACE_NS: u64 = 2_000_000_000;
 /// Records that `log` shows if no number is given.
 pub const LOG_LINES: u64 = 20;
 
@@ -56,6 +60,8 @@ pub enum Statement {
     Services { json: bool },
     /// `revoke`
     Revoke { agent: AgentRef, slot: SlotRef },
+    /// `trace`
+    Trace { core: u64, events: u64, time_ns: u64 },
     /// `uptime`
     Uptime { json: bool, boot: bool },
     /// `selftest`; no test = all.
@@ -131,6 +137,11 @@ impl Statement {
             "revoke" => match a.take("slot") {
                 Some(Value::Slot(slot)) => Statement::Revoke { agent: agent(a)?, slot },
                 _ => return None,
+            },
+            "trace" => Statement::Trace {
+                core: number(a, "core").unwrap_or(0),
+                events: number(a, "events").unwrap_or(TRACE_EVENTS),
+                time_ns: number(a, "time").unwrap_or(TRACE_NS),
             },
             "uptime" => Statement::Uptime { json, boot: a.has("boot") },
             "selftest" => Statement::SelfTest { tests: texts(a, "test") },

@@ -3,6 +3,7 @@
 mod control;
 mod journal;
 mod look;
+mod trace;
 
 pub use control::start;
 
@@ -25,6 +26,7 @@ pub fn run(shell: &mut Shell, statement: Statement) -> Result<(), Fail> {
         Statement::Sched { json } => look::sched(shell, json),
         Statement::Irq { json } => look::irq(shell, json),
         Statement::Uptime { json, boot } => look::uptime(shell, json, boot),
+        Statement::Trace { core, events, time_ns } => trace::trace(shell, core, events, time_ns),
         Statement::Services { json } => look::services(shell, json),
         Statement::Log { follow, lines, level, agent } => journal::log(shell, follow, lines, level, agent.as_ref()),
         Statement::Spawn { program, arguments, core, wait } => control::spawn(shell, &program, &arguments.join(" "), core, wait),
