@@ -163,7 +163,6 @@ impl<M: Machine> Core<M> {
 
     /// One bounded step of removing the mappings of void capabilities of a tree, or of all trees; the next place to look at, or `None` at the end.
     pub(super) fn unmap_void(&mut self, machine: &mut M, root: Option<u32>, mut agent: u16, mut index: u16) -> Option<(u16, u16)> {
-        self.void_recording(machine, root);
         let end = (SLOT_PAGES * SLOTS_PER_PAGE) as u16;
         let mut left = SLOTS_PER_PAGE;
         while (agent as usize) < aios_abi::limits::AGENTS {

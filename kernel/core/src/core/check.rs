@@ -439,7 +439,7 @@ impl<M: Machine> Core<M> {
                 places = places.wrapping_add(self.read_tables(machine, holder)?.places);
             }
         }
-        if let Some(recording) = self.recording.as_ref().filter(|recording| recording.is_mapped) {
+        if let Some(recording) = &self.recording {
             claimed = claimed.wrapping_add(mix(recording.frame.root.index() as u64, 1));
         }
         equal("mappings counted at the roots", 0, claimed, counted)?;

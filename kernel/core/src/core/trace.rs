@@ -1,10 +1,11 @@
 //! `TraceBind`: a core writes what its scheduler does into a frame of somebody who may observe.
 //!
-//! To the kernel this is a mapping: the recording refers to the frame's derivation and is counted at its root, and whatever removes mappings (a revocation,
-//! the end of the frame's owner) ends it, on whatever core, before the memory is free. It also ends with the observe capability that allowed it and with
-//! the agent that asked, and each write is preceded by a look at both capabilities. What is in the frame is never read.
+//! To the kernel this is a mapping: the recording refers to the frame's derivation and is counted at its root. Each write is preceded by a look at the frame's
+//! capability and at the observe capability. Whoever removes mappings (after a revocation, or at the end of the frame's owner) asks every core while any
+//! is counted; a core looks before it answers, and so the recording is over before the memory is free. It also ends with the agent that asked for it.
+//! What is in the frame is never read.
 //!
-//! While a core records, [`Core::jobs_waiting`] is set: no call is quick, and events are written before an agent runs.
+//! While a core records, it looks between calls as if a job waited: no call is quick, and events are written before an agent runs.
 
 use core::sync::atomic::{Ordering, fence};
 
@@ -30,8 +31,6 @@ pub(super) struct Recording {
     observe: Slot,
     /// Where to. The reference on its node is the recording's.
     pub(super) frame: Slot,
-    /// Whether the frame may still be written; it counts as a mapping as long as that is so.
-    pub(super) is_mapped: bool,
     bits: u64,
     mode: u64,
     since_ns: u64,
@@ -133,7 +132,7 @@ impl<M: Machine> Core<M> {
         match (frame.kind, own) {
             (Kind::Empty, None) => return Err(Error::WrongState),
             (Kind::Empty, Some(true)) => {
-                self.close_recording(machine, true, now);
+                self.close_recording(machine, now);
                 return Ok(());
             }
             (_, Some(_)) => return Err(Error::Busy),
@@ -148,7 +147,7 @@ impl<M: Machine> Core<M> {
             self.count_mapping(machine, &frame, false);
             return Err(error);
         }
-        let mut recording = Recording { to, observe, frame, is_mapped: true, bits, mode, since_ns: now, head: 0, lost: 0 };
+        let mut recording = Recording { to, observe, frame, bits, mode, since_ns: now, head: 0, lost: 0 };
         self.sched.begin(&mut self.agents, self.facts.core as u16, self.context, now, |event| recording.put(machine, event));
         recording.put_header(machine, self.facts.core, true);
         self.recording = Some(recording);
@@ -159,10 +158,8 @@ impl<M: Machine> Core<M> {
     /// Writes the events that wait, if the core records; answers whether something came of it that matters to others.
     pub(super) fn write_events(&mut self, machine: &mut M, now: u64) -> bool {
         let Some(recording) = &mut self.recording else { return false };
-        let (frame, observe) = (&mut recording.frame, &mut recording.observe);
-        let allowed = recording.is_mapped && frame.validate(machine, now).is_ok();
-        if !allowed || observe.validate(machine, now).is_err() {
-            self.close_recording(machine, allowed, now);
+        if recording.frame.validate(machine, now).and_then(|()| recording.observe.validate(machine, now)).is_err() {
+            self.close_recording(machine, now);
             return true;
         }
         if !self.sched.is_recording() {
@@ -196,42 +193,22 @@ impl<M: Machine> Core<M> {
         false
     }
 
-    /// Ends the recording. What waits is written if the frame may still be.
-    fn close_recording(&mut self, machine: &mut M, allowed: bool, now: u64) {
+    /// Ends the recording. What waits is written if the frame may still be written.
+    fn close_recording(&mut self, machine: &mut M, now: u64) {
         let Some(mut recording) = self.recording.take() else { return };
-        if allowed {
+        if recording.frame.validate(machine, now).is_ok() {
             self.sched.drain(|event| recording.put(machine, event));
             recording.put_header(machine, self.facts.core, false);
         }
         self.sched.end();
-        if recording.is_mapped {
-            self.count_mapping(machine, &recording.frame, false);
-        }
+        self.count_mapping(machine, &recording.frame, false);
         self.release_node(machine, &recording.frame, now);
     }
 
-    /// Writes no more into the frame; the rest follows before an agent runs.
-    fn let_go_of_recording(&mut self, machine: &M) {
-        if let Some(recording) = self.recording.as_mut().filter(|recording| recording.is_mapped) {
-            recording.is_mapped = false;
-            let frame = recording.frame;
-            self.sched.end();
-            self.count_mapping(machine, &frame, false);
-        }
-    }
-
-    /// Mappings of void capabilities of a tree, or of all trees, are being removed.
-    pub(super) fn void_recording(&mut self, machine: &M, root: Option<u32>) {
-        let Some(Recording { frame, .. }) = &self.recording else { return };
-        if root.is_none_or(|root| frame.root.index() == root) && !cap::is_valid(machine, frame.node, frame.root.index()) {
-            self.let_go_of_recording(machine);
-        }
-    }
-
     /// An agent is gone, or starts anew.
-    pub(super) fn stop_recording_for(&mut self, machine: &M, id: AgentId) {
+    pub(super) fn stop_recording_for(&mut self, machine: &mut M, id: AgentId, now: u64) {
         if self.recording.as_ref().is_some_and(|recording| recording.to == id) {
-            self.let_go_of_recording(machine);
+            self.close_recording(machine, now);
         }
     }
 }

@@ -96,7 +96,7 @@ impl fmt::Display for Damage {
 
 impl core::error::Error for Damage {}
 
-/// Reads the first recording in a text, whatever comes before and behind it.
+/// Reads the first recording in a text, whatever comes before and behind it. Lines of others in between (a log may show urgent ones) are passed over.
 pub fn parse(text: &str) -> Result<(Head, Vec<Event>), Damage> {
     let mut lines = (1..).zip(text.lines().map(str::trim_end));
     let (number, first) = lines.find(|(_, line)| line.starts_with(WORD)).ok_or(Damage::None)?;
@@ -106,11 +106,10 @@ pub fn parse(text: &str) -> Result<(Head, Vec<Event>), Damage> {
     let mut sum = Hasher::new();
     for _ in 0..count {
         let short = Damage::Short { events: events.len(), of: count };
-        let (number, line) = lines.next().ok_or(short)?;
-        if line.starts_with(WORD) {
-            return Err(short);
-        }
-        let (words, check) = parse_line(line).ok_or(Damage::Line(number))?;
+        let mut own = lines
+            .by_ref()
+            .filter_map(|(number, line)| Some((number, line.starts_with(WORD), parse_line(line))).filter(|own| own.1 || own.2.is_some()));
+        let (number, _, Some((words, check))) = own.next().ok_or(short)? else { return Err(short) };
         let mut bytes = [0; EVENT_SIZE];
         for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
             chunk.copy_from_slice(&word.to_le_bytes());
@@ -121,7 +120,7 @@ pub fn parse(text: &str) -> Result<(Head, Vec<Event>), Damage> {
         }
         events.push(Event::from_words(words).ok_or(Damage::Line(number))?);
     }
-    let (number, last) = lines.next().ok_or(Damage::Short { events: count, of: count })?;
+    let (number, last) = lines.find(|(_, line)| line.starts_with(WORD)).ok_or(Damage::Short { events: count, of: count })?;
     let check = last.strip_prefix(WORD).and_then(|rest| rest.strip_prefix(" end ")).and_then(|sum| u32::from_str_radix(sum, 16).ok());
     if check == Some(sum.finalize()) { Ok((head, events)) } else { Err(Damage::Sum(number)) }
 }
@@ -155,7 +154,7 @@ mod tests {
         let events: Vec<Event> = (0..50u64)
             .map(|i| Event {
                 number: i as u16,
-                a: i * i << 40,
+                a: (i * i) << 40,
                 b: u64::MAX - i,
                 ..Event::new(Op::ALL[i as usize % Op::ALL.len()], 7, i << 20)
             })
@@ -175,7 +174,9 @@ mod tests {
         assert_eq!(parse(&text), Ok((head, events.clone())));
         // As a terminal shows it, among other things.
         let around = format!("> trace\r\n{}> ps\r\naios-trace", text.replace('\n', "\r\n"));
-        assert_eq!(parse(&around), Ok((head, events)));
+        assert_eq!(parse(&around), Ok((head, events.clone())));
+        let between = text.replace('\n', "\nwarn: something\n");
+        assert_eq!(parse(&between), Ok((head, events)));
     }
 
     #[test]
@@ -197,6 +198,6 @@ mod tests {
         assert_eq!(parse("nothing"), Err(Damage::None));
         assert_eq!(parse("aios-trace 2 core"), Err(Damage::Version(1, 2)));
         assert_eq!(parse("aios-trace 1 core 0 events 99999999999 lost 0"), Err(Damage::Head(1)));
-        assert_eq!(parse("\naios-trace 1 core 0 events 1 lost 0\n1 2 3"), Err(Damage::Line(3)));
+        assert_eq!(parse("\naios-trace 1 core 0 events 1 lost 0\n1 2 3"), Err(Damage::Short { events: 0, of: 1 }));
     }
 }

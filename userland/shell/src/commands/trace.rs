@@ -4,6 +4,7 @@ use alloc::string::String;
 
 use aios_abi::limits::PAGE_SIZE;
 use aios_abi::trace::{EVENT_SIZE, HEADER_SIZE, capacity};
+use aios_proto::console::Chunk;
 use aios_rt::slot::Pool;
 use aios_rt::time::{Deadline, now};
 use aios_rt::trace::{Mode, Page, bind, end};
@@ -17,8 +18,8 @@ use crate::shell::Shell;
 const ADDRESS: u64 = 0x10_0000_0000;
 /// How often to look whether the frame is full, ns.
 const LOOK_NS: u64 = 20_000_000;
-/// Bytes that are printed at once.
-const CHUNK: usize = 4096;
+/// Bytes that are printed at once: what the console takes at once, less a line, so that nothing of others gets into the middle of a line.
+const CHUNK: usize = Chunk::MAX - 128;
 
 pub fn trace(shell: &mut Shell, core: u64, events: u64, time_ns: u64) -> Result<(), Fail> {
     if events == 0 || events > TRACE_EVENTS {

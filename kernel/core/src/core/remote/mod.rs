@@ -515,12 +515,12 @@ impl<M: Machine> Core<M> {
     }
 
     /// Ends waits for an agent that is gone, and condemns its children, a bounded number of agents in a step.
-    pub(super) fn depart_step(&mut self, machine: &M, id: AgentId, error: Error, first: u16, now: u64) -> Option<u16> {
+    pub(super) fn depart_step(&mut self, machine: &mut M, id: AgentId, error: Error, first: u16, now: u64) -> Option<u16> {
         const PER_STEP: u16 = 64;
         if error != Error::PeerRestarted {
             self.unregister(id);
         }
-        self.stop_recording_for(machine, id);
+        self.stop_recording_for(machine, id, now);
         let stop = first.saturating_add(PER_STEP).min(AGENTS as u16);
         for slot in first..stop {
             self.fail_operations(slot, id, error, now);

@@ -168,7 +168,7 @@ fn no_recording_does_harm() {
             let mut words = damaged[at].to_words();
             let (word, bit) = (rng.usize(..4), rng.u32(..64));
             words[word] = if rng.bool() { words[word] ^ 1 << bit } else { rng.u64(..) >> bit };
-            words[0] = words[0] & (1 << 48) - 1 | (damaged[at].number as u64) << 48;
+            words[0] = words[0] & ((1 << 48) - 1) | (damaged[at].number as u64) << 48;
             if let Some(event) = Event::from_words(words) {
                 damaged[at] = event;
             }
