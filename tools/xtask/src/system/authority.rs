@@ -59,7 +59,8 @@ pub const CASES: [CodeCase; 18] = [
 const REFUSAL: &str = "no capability";
 
 /// Commands that read the kernel's tables.
-const OBSERVING: [&str; 8] = ["ps", "top -n 1 -d 10ms", "caps", "caps logd", "who-can power", "mem", "sched", "irq"];
+const OBSERVING: [&str; 9] =
+    ["trace -n 100 -t 100ms", "ps", "top -n 1 -d 10ms", "caps", "caps logd", "who-can power", "mem", "sched", "irq"];
 /// Commands that control an agent: one for each operation that a manifest can list.
 const CONTROLLING: [&str; 8] =
     ["suspend logd", "resume logd", "migrate logd 1", "revoke logd 3", "restart logd", "kill logd", "stop logd", "start logd"];

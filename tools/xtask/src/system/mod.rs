@@ -2,7 +2,7 @@
 //!
 //! A case boots a machine of its own, so none depends on another. Simple ones are data ([`data`], files in `tests/system/`): commands, what
 //! their output must and must not show, their status. Those that calculate, damage files or change the manifest are Rust ([`damage`],
-//! [`authority`], [`servers`], [`load`], [`moves`], [`registers`], [`faults`], [`keys`], [`log`], [`dump`], [`command`], [`figures`]) and get a [`lab::Lab`]. To add one: a line in such a file.
+//! [`authority`], [`servers`], [`load`], [`moves`], [`registers`], [`faults`], [`keys`], [`log`], [`dump`], [`trace`], [`command`], [`figures`]) and get a [`lab::Lab`]. To add one: a line in such a file.
 
 mod authority;
 mod command;
@@ -21,6 +21,7 @@ mod registers;
 mod servers;
 mod shell;
 mod stub;
+mod trace;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -78,6 +79,7 @@ fn code_cases(workspace: &Workspace) -> Result<Vec<Case>> {
         &keys::CASES,
         &log::CASES,
         &dump::CASES,
+        &trace::CASES,
         &command::CASES,
         &figures::CASES,
     ]
