@@ -3,6 +3,8 @@
 //! Agent = protection domain: one address space, one thread, one capability table, one pool, one mailbox, one scheduling context, one
 //! notification word. The block and all that hangs on it move as a whole between cores, and go back as a whole at the agent's death.
 
+mod duplicate;
+
 use aios_abi::call::SLOT_ANY;
 use aios_abi::id::{AgentId, MessageId, SlotHandle};
 use aios_abi::limits::{NODE_PAGES, PQC_OPERATIONS, SLOT_PAGES, SLOTS_PER_PAGE, TIMED_MAPPINGS, WATCHERS};

@@ -91,8 +91,8 @@ impl PageRange {
     }
 }
 
-/// An address space. Not copied: whoever has it changes its tables.
-#[derive(PartialEq, Eq, Hash, Debug)]
+/// An address space. Whoever has it changes its tables: it is copied only together with the whole machine.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Space {
     /// Physical address of the first table; 0: there is none.
     root: u64,

@@ -11,6 +11,7 @@ use crate::cap::Slot;
 use crate::machine::Machine;
 
 /// Agents that have mappings to be taken away.
+#[derive(Clone)]
 pub(super) struct Overdue([u64; AGENTS / 64]);
 
 impl Overdue {

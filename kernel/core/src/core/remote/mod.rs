@@ -52,13 +52,13 @@ pub(super) const JOBS: usize = CORES;
 /// Long work that another core asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Job {
-    core: u16,
-    from: AgentId,
-    request: Request,
-    agent: u16,
-    slot: u16,
+    pub(super) core: u16,
+    pub(super) from: AgentId,
+    pub(super) request: Request,
+    pub(super) agent: u16,
+    pub(super) slot: u16,
     /// Bytes of a message that are in the mailbox.
-    done: u32,
+    pub(super) done: u32,
 }
 
 /// Where an agent is.

@@ -43,6 +43,11 @@ impl Outbox {
         self.waiting != 0 || self.key != 0 || self.server != 0
     }
 
+    /// What waits.
+    pub(in crate::core) fn notices(&self) -> impl Iterator<Item = &Notice> {
+        self.notices.iter().flatten()
+    }
+
     /// Whether one more step's notices fit.
     const fn has_room(&self) -> bool {
         self.waiting + NOTICES_PER_STEP <= OUTBOX - STALE

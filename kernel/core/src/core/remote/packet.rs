@@ -20,18 +20,24 @@ pub const ANSWER_WORDS: usize = AgentRecord::WORDS + 2;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Cargo {
     /// Physical address of the first page.
-    pub(super) address: u64,
-    pub(super) pages: u64,
+    pub address: u64,
+    /// How many there are.
+    pub pages: u64,
 }
 
 /// A message on its way to another core.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Parcel {
-    pub(super) sender: AgentId,
-    pub(super) info: SendInfo,
-    pub(super) outgoing: Outgoing,
-    pub(super) words: [u64; 8],
-    pub(super) cargo: Option<Cargo>,
+    /// Who sends it.
+    pub sender: AgentId,
+    /// Its length and capabilities.
+    pub info: SendInfo,
+    /// Its id, and the badge and rights of the capability that it went through.
+    pub outgoing: Outgoing,
+    /// The payload, if registers hold it.
+    pub words: [u64; 8],
+    /// Where capabilities and a longer payload are.
+    pub cargo: Option<Cargo>,
 }
 
 impl Parcel {
