@@ -242,6 +242,9 @@ impl<M: Machine> Core<M> {
         let core = machine.home(faulted).filter(|&core| core as u64 != self.facts.core && self.agents.get(faulted).is_none());
         match core {
             None => {
+                if self.is_unconfirmed(faulted, from, message) {
+                    return Ok(Done::Again);
+                }
                 let victim = self.agents.get(faulted).map_or(AgentId::KERNEL, |agent| agent.id);
                 self.judge(message, from, verdict, pc, now)?;
                 self.clear_away(me, victim);

@@ -36,6 +36,8 @@ enum Replied {
     Operation,
     /// Not whole yet.
     Later,
+    /// The caller's core has not taken the answer yet that says that the call was received.
+    Early,
 }
 
 /// Which list of a server an agent waits in.
@@ -312,6 +314,9 @@ impl<M: Machine> Core<M> {
         let my_id = self.agents[me].id;
         let awaited = self.agents.get(to).is_some_and(|agent| agent.state == State::Awaiting(my_id) && agent.outgoing.message == message);
         if !awaited {
+            if self.is_unconfirmed(to, my_id, message) {
+                return Ok(Replied::Early);
+            }
             return self.pqc_reply(me, message, info, now).map(|()| Replied::Operation);
         }
         if info.caps != 0 {
@@ -347,6 +352,15 @@ impl<M: Machine> Core<M> {
         Ok(Replied::To(to))
     }
 
+    /// Whether an agent of this core has sent this call, or fault, to `server` on another core and does not know yet that it was received: the server
+    /// came to this core faster than the answer was taken.
+    pub(super) fn is_unconfirmed(&self, slot: u16, server: AgentId, message: MessageId) -> bool {
+        self.agents.get(slot).is_some_and(|agent| {
+            let asks = matches!(agent.asking, Asking::Call(peer) | Asking::Fault(peer) if peer == server);
+            asks && agent.state == State::Remote && agent.outgoing.message == message
+        })
+    }
+
     /// The other core on which the caller is that the current reply is for.
     fn reply_core(&self, machine: &M, me: u16) -> Option<u16> {
         let caller = MessageId(self.arg(me, 9)).sender_slot();
@@ -372,8 +386,10 @@ impl<M: Machine> Core<M> {
             return self.reply_away(machine, me, core, info, Asking::Status, now);
         }
         let replied = self.reply(machine, me, info, now)?;
-        if replied == Replied::Later {
-            return Ok(Done::Resume);
+        match replied {
+            Replied::Later => return Ok(Done::Resume),
+            Replied::Early => return Ok(Done::Again),
+            Replied::To(_) | Replied::Operation => {}
         }
         self.agents[me].debit = AgentId::KERNEL;
         if let Replied::To(caller) = replied {
@@ -415,6 +431,7 @@ impl<M: Machine> Core<M> {
         }
         let replied = match self.reply(machine, me, info, now) {
             Ok(Replied::Later) => return Ok(Done::Resume),
+            Ok(Replied::Early) => return Ok(Done::Again),
             Ok(replied) => replied,
             Err(Error::NoSuchMessage) => Replied::Operation,
             Err(error) => return Err(error),

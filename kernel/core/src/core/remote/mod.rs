@@ -368,6 +368,7 @@ impl<M: Machine> Core<M> {
                 // The reply may have been faster than this answer only on another ring, which is read after this one.
                 return;
             }
+            (Asking::Gone(error), Ok(())) => self.agents[me].fail(error),
             (Asking::Fault(supervisor), Ok(())) => {
                 self.agents[me].state = State::Faulted(supervisor);
                 return;
@@ -521,6 +522,7 @@ impl<M: Machine> Core<M> {
             self.unregister(id);
         }
         self.stop_recording_for(machine, id, now);
+        let lived_here = self.agents.get(id.slot()).is_some_and(|agent| agent.id == id);
         let stop = first.saturating_add(PER_STEP).min(AGENTS as u16);
         for slot in first..stop {
             self.fail_operations(slot, id, error, now);
@@ -531,6 +533,13 @@ impl<M: Machine> Core<M> {
                 match agent.state {
                     State::Faulting(_) | State::Faulted(_) => self.condemn(slot, now),
                     _ => self.end_wait(slot, error, now),
+                }
+            } else if lived_here && agent.state == State::Remote {
+                // What was sent to it on the core that it came from may have been received; the answer, which was sent before it came, is not taken yet.
+                match agent.asking {
+                    Asking::Call(peer) if peer == id => self.agents[slot].asking = Asking::Gone(error),
+                    Asking::Fault(peer) if peer == id => self.condemn(slot, now),
+                    _ => {}
                 }
             }
         }

@@ -300,6 +300,8 @@ pub enum Asking {
     Value,
     /// A call: it waits for the reply until the deadline.
     Call(AgentId),
+    /// A call to an agent that came to this core and ended here before the answer was taken: received or not, the call ends with this.
+    Gone(Error),
     /// A one-way message: `x12` is its id.
     Send,
     /// A reply, and then a receive.
