@@ -25,7 +25,9 @@ pub fn touch(state: &mut State) -> Result<(), String> {
     }
     let mut touched = Vec::new();
     for agent in state.agents() {
-        for slot in (0..agent.slots.end()).filter_map(|index| agent.slots.look(index)).filter(|slot| slot.kind == Kind::Frame && slot.word != 0) {
+        for slot in
+            (0..agent.slots.end()).filter_map(|index| agent.slots.look(index)).filter(|slot| slot.kind == Kind::Frame && slot.word != 0)
+        {
             let Some(leaf) = agent.space.translate(&state.machine, slot.word) else { continue };
             let writable = leaf.access == aios_core::space::Access::ReadWrite;
             touched.push((Cached { asid: agent.id.slot(), va: slot.word, pa: leaf.pa, writable }, slot.root, agent.parent.is_kernel()));
@@ -133,7 +135,9 @@ fn pages(state: &State) -> Result<(), String> {
         let slot_pages = (0..SLOT_PAGES).filter(|page| agent.slots.look((page * SLOTS_PER_PAGE) as u16).is_some()).count() as u64;
         let numbers: Vec<u32> = agent.node_pages.iter().filter_map(|page| page.checked_sub(1)).collect();
         let mut frames = [0; POOLS];
-        for node in numbers.iter().flat_map(|page| (page * NODES_PER_PAGE as u32 + 1..(page + 1) * NODES_PER_PAGE as u32).filter_map(|index| state.machine.node(index))) {
+        for node in numbers.iter().flat_map(|page| {
+            (page * NODES_PER_PAGE as u32 + 1..(page + 1) * NODES_PER_PAGE as u32).filter_map(|index| state.machine.node(index))
+        }) {
             let extent = node.extent.load(Ordering::Relaxed) & 0xffff_ffff;
             if node.parent().is_none() && extent != 0 && node.in_use() {
                 frames[(node.payload.load(Ordering::Relaxed) >> 48) as usize % POOLS] += extent;
@@ -161,7 +165,12 @@ fn pages(state: &State) -> Result<(), String> {
         for (index, pool) in agent.pools.iter().enumerate() {
             let used = frames[index] + promised[index] + if index == 0 { own + made } else { 0 };
             if used != pool.used || used > pool.quota {
-                return Err(format!("P4: pool {index} of agent {} says {} of {} pages, and paid {used}", agent.id.slot(), pool.used, pool.quota));
+                return Err(format!(
+                    "P4: pool {index} of agent {} says {} of {} pages, and paid {used}",
+                    agent.id.slot(),
+                    pool.used,
+                    pool.quota
+                ));
             }
         }
     }
@@ -176,7 +185,15 @@ fn pages(state: &State) -> Result<(), String> {
 }
 
 /// Reads page tables as the hardware would.
-fn walk(state: &State, agent: &Agent<Small>, table: u64, level: u32, base: u64, found: &mut Tables, private: &mut Vec<u64>) -> Result<(), String> {
+fn walk(
+    state: &State,
+    agent: &Agent<Small>,
+    table: u64,
+    level: u32,
+    base: u64,
+    found: &mut Tables,
+    private: &mut Vec<u64>,
+) -> Result<(), String> {
     found.tables += 1;
     let slot = agent.id.slot();
     let span = 1u64 << (39 - 9 * level);
@@ -203,7 +220,8 @@ fn walk(state: &State, agent: &Agent<Small>, table: u64, level: u32, base: u64, 
         let allowed = (0..agent.slots.end()).filter_map(|index| agent.slots.look(index)).any(|held| {
             let (first, count) = held.range();
             let here = held.kind == Kind::Frame && held.word != 0 && va >= held.word && (va - held.word) / PAGE < count;
-            here && (first + (va - held.word) / PAGE) * PAGE == address && (!writable || held.rights.contains(aios_abi::rights::Rights::WRITE))
+            here && (first + (va - held.word) / PAGE) * PAGE == address
+                && (!writable || held.rights.contains(aios_abi::rights::Rights::WRITE))
         });
         if !allowed {
             return Err(format!("P5: agent {slot} reaches {address:#x} at {va:#x} without a capability"));
@@ -221,7 +239,9 @@ pub fn mappings(state: &State) -> Result<(), String> {
     }
     for slot in 1..PLACES {
         let Some(agent) = state.agent(slot) else { continue };
-        for held in (0..agent.slots.end()).filter_map(|index| agent.slots.look(index)).filter(|held| held.kind == Kind::Frame && held.word != 0) {
+        for held in
+            (0..agent.slots.end()).filter_map(|index| agent.slots.look(index)).filter(|held| held.kind == Kind::Frame && held.word != 0)
+        {
             if state.ghosts.is_void(held, state.now) {
                 return Err(format!("P2: agent {slot} has a frame mapped through a void capability: {held:x?}"));
             }

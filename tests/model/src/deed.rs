@@ -9,6 +9,7 @@ use aios_core::agent::State as Doing;
 use aios_core::cap::Slot;
 use aios_core::core::Quick;
 
+use crate::digest::{self, Names};
 use crate::machine::PLACES;
 use crate::state::{Attempt, Hand, LEAP, State};
 
@@ -147,6 +148,11 @@ pub fn choices(state: &State, agent: u16, menu: &[Verb], bound: usize, name: imp
             Verb::Reply | Verb::ReplyRecv => !mind.hands.is_empty(),
             Verb::ReplyAgain => mind.answered != 0,
             Verb::Grant(to, _) | Verb::MapInto(to) => !is_full(to),
+            // Three agents at a time, and two in the places of others.
+            Verb::Spawn(_) => {
+                let made = free_places(state, agent).filter(|(_, slot)| slot.kind == Kind::Agent).count();
+                state.agents().count() < 3 && made < 4
+            }
             _ => true,
         };
         if !ready || (verb.fills() && is_full(agent)) {
@@ -228,13 +234,13 @@ fn registers(state: &State, agent: u16, deed: Deed) -> (Call, Vec<(usize, u64)>)
     }
 }
 
-/// Has an agent do something; answers the state just before its call.
-pub fn act(state: &mut State, agent: u16, deed: Deed) -> Result<Option<State>, String> {
+/// Has an agent do something; answers the kernel's digest just before its call.
+pub fn act(state: &mut State, agent: u16, deed: Deed) -> Result<Option<u128>, String> {
     let core = state.core_of(agent).ok_or("who acts lives somewhere")?;
     if !state.switch_to(agent)? {
         return state.run(core).map(|()| None);
     }
-    let before = (deed.verb != Verb::Retry).then(|| state.clone());
+    let before = (deed.verb != Verb::Retry && !state.is_clearing_any()).then(|| digest::kernel(state, &Names::new(state)));
     let now = state.now;
     let known = state.minds[agent as usize].attempt;
     if deed.verb == Verb::Retry && known.is_none() {
@@ -245,7 +251,8 @@ pub fn act(state: &mut State, agent: u16, deed: Deed) -> Result<Option<State>, S
         Some(attempt) => (attempt.deed, None),
         None => (deed, Some(registers(state, agent, deed))),
     };
-    let named = state.agent(agent).and_then(|agent| agent.slots.look(deed.at)).copied().filter(|slot| deed.at != 0 && slot.kind != Kind::Empty);
+    let named =
+        state.agent(agent).and_then(|agent| agent.slots.look(deed.at)).copied().filter(|slot| deed.at != 0 && slot.kind != Kind::Empty);
     let void = named.is_some_and(|slot| state.ghosts.is_void(&slot, now));
     let names_agent = named.is_some_and(|slot| matches!(slot.kind, Kind::Agent | Kind::Service | Kind::Notification));
     let gone = names_agent && named.is_some_and(|slot| !state.is_there(slot.agent()));
@@ -270,7 +277,7 @@ pub fn act(state: &mut State, agent: u16, deed: Deed) -> Result<Option<State>, S
 
 /// Looks which calls have ended, judges how, and lets the agents take note. Answers why the call of one agent was refused, if it was.
 pub fn harvest(state: &mut State, actor: u16) -> Result<Option<Error>, String> {
-    state.greet();
+    state.greet()?;
     let mut refused = None;
     for slot in 1..PLACES {
         let Some(agent) = state.agent(slot) else { continue };

@@ -262,7 +262,13 @@ fn agent(state: &State, names: &Names, agent: &Agent<Small>) -> u64 {
     });
     let mut mailbox = agent.mailbox.clone();
     while let Some((envelope, slots, start)) = mailbox.first(&state.machine) {
-        print.words([envelope.length.into(), envelope.kind as u64, who(state, envelope.sender), envelope.badge, which(state, envelope.message.0)]);
+        print.words([
+            envelope.length.into(),
+            envelope.kind as u64,
+            who(state, envelope.sender),
+            envelope.badge,
+            which(state, envelope.message.0),
+        ]);
         if envelope.length > 0 && envelope.length <= 64 {
             print.word(mailbox.read(&state.machine, start, 0));
         }
@@ -401,7 +407,10 @@ pub fn kernel(state: &State, names: &Names) -> u128 {
         for (_, sent) in &state.machine.sent[number as usize] {
             packet(state, names, &mut print, sent);
         }
-        print.words([state.machine.movers[number as usize].as_ref().map_or(0, |mover| mover.id.slot().into()), state.stalled[number as usize] as u64]);
+        print.words([
+            state.machine.movers[number as usize].as_ref().map_or(0, |mover| mover.id.slot().into()),
+            state.stalled[number as usize] as u64,
+        ]);
     }
     print.whole()
 }

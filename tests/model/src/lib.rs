@@ -36,8 +36,8 @@ pub enum Fault {
     SameNode,
     /// Answers are lost.
     NoAnswer,
-    /// Replies to another core arrive twice.
-    ReplyTwice,
+    /// A reply to another core brings what the one before it brought.
+    OldReply,
     /// Pages that are given back to a pool on another core are lost.
     NoCredit,
     /// New memory shows what was in it.

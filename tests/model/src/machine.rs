@@ -81,6 +81,8 @@ pub struct Small {
     pub complaint: Option<&'static str>,
     /// Pages of objects.
     pub objects: u64,
+    /// What the last reply brought.
+    replied: Option<[u64; 8]>,
 }
 
 impl Small {
@@ -104,6 +106,7 @@ impl Small {
             fault,
             complaint: None,
             objects: 0,
+            replied: None,
         }
     }
 
@@ -311,7 +314,10 @@ impl Machine for Small {
         }
         match (&mut packet, self.fault) {
             (Packet::Request { request: Request::Grant { slot, .. }, .. }, Some(Fault::RightsGrow)) => slot.rights.0 |= 0x7f,
-            (Packet::Request { request: Request::Reply { .. }, .. }, Some(Fault::ReplyTwice)) => ring.push_back((lane, packet)),
+            (Packet::Request { request: Request::Reply { parcel, .. }, .. }, Some(Fault::OldReply)) => {
+                let words = std::mem::replace(&mut self.replied, Some(parcel.words));
+                parcel.words = words.unwrap_or(parcel.words);
+            }
             (Packet::Answer { .. }, Some(Fault::NoAnswer)) | (Packet::Notice(Notice::Credit { .. }), Some(Fault::NoCredit)) => return true,
             _ => {}
         }

@@ -101,7 +101,9 @@ fn is_same(new: &Slot, old: &Slot) -> bool {
 pub fn check_gains(state: &State, before: &[Held], after: &[Held], actor: Option<(AgentId, Option<Call>)>) -> Result<(), String> {
     for new in after {
         let kept = before.iter().any(|old| {
-            old.place == new.place && is_same(&new.slot, &old.slot) && (matches!(new.place, Place::Table(..)) || old.slot.word == new.slot.word)
+            old.place == new.place
+                && is_same(&new.slot, &old.slot)
+                && (matches!(new.place, Place::Table(..)) || old.slot.word == new.slot.word)
         });
         if kept {
             continue;

@@ -1,5 +1,7 @@
 //! One state: two cores, the machine, the time, and what the agents remember.
 
+use std::cell::RefCell;
+use std::ops::Deref;
 use std::rc::Rc;
 
 use aios_abi::limits::USER_BASE;
@@ -60,11 +62,56 @@ pub struct Mind {
     pub parity: bool,
 }
 
+thread_local! {
+    /// Memory of cores that nobody needs any more: a core is large, and to get and give back its memory takes longer than to copy it.
+    static SPARE: RefCell<Vec<Rc<Core<Small>>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A core that several states have in common, until one of them changes it.
+#[derive(Clone)]
+pub struct Shared(Rc<Core<Small>>);
+
+impl Shared {
+    fn change(&mut self) -> &mut Core<Small> {
+        if Rc::strong_count(&self.0) > 1 {
+            let spare = SPARE.with_borrow_mut(Vec::pop);
+            let mut own = match spare {
+                Some(spare) => spare,
+                None => Rc::new(Core::EMPTY),
+            };
+            if let Some(own) = Rc::get_mut(&mut own) {
+                own.clone_from(&self.0);
+            }
+            self.0 = own;
+        }
+        Rc::get_mut(&mut self.0).expect("nobody else has it")
+    }
+}
+
+impl Deref for Shared {
+    type Target = Core<Small>;
+    fn deref(&self) -> &Core<Small> {
+        &self.0
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if Rc::strong_count(&self.0) == 1 {
+            SPARE.with_borrow_mut(|spare| {
+                if spare.len() < 16 {
+                    spare.push(self.0.clone());
+                }
+            });
+        }
+    }
+}
+
 /// One state.
 #[derive(Clone)]
 pub struct State {
     /// The cores.
-    pub cores: [Rc<Core<Small>>; CORES as usize],
+    pub cores: [Shared; CORES as usize],
     /// The machine.
     pub machine: Small,
     /// Time, ns.
@@ -75,6 +122,8 @@ pub struct State {
     pub stalled: [bool; CORES as usize],
     /// What each agent remembers.
     pub minds: [Mind; PLACES as usize],
+    /// Who was at each place last.
+    pub last: [AgentId; PLACES as usize],
     /// What the rights should be.
     pub ghosts: Ghosts,
 }
@@ -95,17 +144,18 @@ impl State {
             InitImage { segments: &segments, entry: USER_BASE, bundle: (bundle >> 12, 1, 4096), device_tree: (tree >> 12, 1, 64, 0) };
         cores[0].start_init(&mut machine, &image, 0).expect("init starts");
         let mut state = Self {
-            cores: cores.map(Rc::new),
+            cores: cores.map(|core| Shared(Rc::new(core))),
             machine,
             now: LEAP,
             ticks: 0,
             stalled: [false; CORES as usize],
             minds: Default::default(),
+            last: [AgentId::KERNEL; PLACES as usize],
             ghosts: Ghosts::default(),
         };
         state.run(0).expect("init runs");
         state.run(1).expect("the second core waits");
-        state.greet();
+        state.greet().expect("init is the first");
         state
     }
 
@@ -133,7 +183,7 @@ impl State {
     /// One core and the machine, to be changed.
     pub fn parts(&mut self, core: u16) -> (&mut Core<Small>, &mut Small) {
         self.machine.core = core;
-        (Rc::make_mut(&mut self.cores[core as usize]), &mut self.machine)
+        (self.cores[core as usize].change(), &mut self.machine)
     }
 
     /// An agent that lives on a core, to be changed.
@@ -247,7 +297,11 @@ impl State {
     /// Whether a core has something to go on with by itself.
     pub fn can_go_on(&self, core: u16) -> bool {
         let inside = &self.cores[core as usize];
-        self.stalled[core as usize] || self.is_clearing(core) || inside.inside().held.is_some() || inside.notices().next().is_some() || inside.pending().next().is_some()
+        self.stalled[core as usize]
+            || self.is_clearing(core)
+            || inside.inside().held.is_some()
+            || inside.notices().next().is_some()
+            || inside.pending().next().is_some()
     }
 
     /// Lets everything happen that happens by itself.
@@ -299,17 +353,21 @@ impl State {
         panic!("{call:?} of {slot} starts over for ever");
     }
 
-    /// Every agent's memory is its own: who is new remembers nothing.
-    pub fn greet(&mut self) {
+    /// Every agent's memory is its own: who is new remembers nothing, and has a name that nobody had (P6).
+    pub fn greet(&mut self) -> Result<(), String> {
         for slot in 1..PLACES {
             let id = self.agent(slot).map_or(AgentId::KERNEL, |agent| agent.id);
             if self.minds[slot as usize].id != id {
+                if !id.is_kernel() && std::mem::replace(&mut self.last[slot as usize], id) == id {
+                    return Err(format!("P6: {id:?} is the name of a second agent"));
+                }
                 self.minds[slot as usize] = Mind { id, ..Mind::default() };
                 if self.core_of(slot).is_some() {
                     self.agent_mut(slot).registers.x = [0; 31];
                 }
             }
         }
+        Ok(())
     }
 
     /// Whether an agent is there and isn't going.

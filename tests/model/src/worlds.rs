@@ -61,12 +61,13 @@ impl System for World {
         let mut state = State::new(400, None);
         (self.begin)(&mut state);
         state.settle();
-        state.greet();
+        state.greet().expect("everybody is the first of the name");
         state.machine.capacity = self.rings;
         state.machine.busy = self.busy;
         state.machine.fault = self.fault;
         let held = rights::list(&state);
         rights::note(&mut state, &held);
+        audit::touch(&mut state).expect("nothing is mapped that must not be");
         state
     }
 
@@ -106,7 +107,7 @@ impl System for World {
                 actor = Some((id(agent), call_of(made.verb)));
                 let revoked = state.agent(agent).and_then(|agent| agent.slots.look(made.at)).map(|slot| slot.node);
                 let open = state.minds[agent as usize].attempt;
-                refusal = act(state, agent, deed)?.filter(|before| !before.is_clearing_any());
+                refusal = act(state, agent, deed)?;
                 // A revocation holds from the moment of the call.
                 let done = state.agent(agent).is_some_and(|agent| agent.registers.x[8] == 0);
                 if made.verb == Verb::Revoke
@@ -131,8 +132,7 @@ impl System for World {
             && let Action::Act(agent, _) = action
             && state.minds[agent as usize].attempt.is_none()
         {
-            let (old, new) = (Names::new(&before), Names::new(state));
-            if digest::kernel(&before, &old) != digest::kernel(state, &new) {
+            if digest::kernel(state, &Names::new(state)) != before {
                 return Err(format!("P3: a call that was refused with {error:?} has changed something"));
             }
         }
@@ -219,9 +219,8 @@ fn own(state: &State, agent: u16, index: u16) -> u64 {
 /// The handle of the capability that an agent has of another.
 fn control_of(state: &State, holder: u16, target: u16) -> u64 {
     let table = &state.agent(holder).expect("the holder is there").slots;
-    let found = (16..table.end()).find(|&index| {
-        table.look(index).is_some_and(|slot| slot.kind == Kind::Agent && slot.agent().slot() == target)
-    });
+    let found =
+        (16..table.end()).find(|&index| table.look(index).is_some_and(|slot| slot.kind == Kind::Agent && slot.agent().slot() == target));
     own(state, holder, found.expect("init has a capability of each agent"))
 }
 
@@ -360,26 +359,43 @@ pub fn mailboxes() -> World {
 
 /// Rings that hold one packet: notifications, calls and capabilities between two cores.
 pub fn full_rings() -> World {
-    World { rings: [1, RING, 1], slots: 2, ..World::quiet("full rings", |state| {
-        equals(state);
-        connect(state, A, B, 1, Rights::SEND);
-        connect(state, INIT, B, 1, Rights::SEND);
-        connect(state, B, INIT, 1, Rights::SEND);
-    }) }
-        .with(INIT, &[Verb::Notify, Verb::Kill, Verb::Recv])
-        .with(A, &[Verb::Notify, Verb::Call])
-        .with(B, &[Verb::Notify, Verb::Recv, Verb::Reply])
+    World {
+        rings: [1, RING, 1],
+        slots: 2,
+        ..World::quiet("full rings", |state| {
+            equals(state);
+            connect(state, A, B, 1, Rights::SEND);
+            connect(state, INIT, B, 1, Rights::SEND);
+            connect(state, B, INIT, 1, Rights::SEND);
+        })
+    }
+    .with(INIT, &[Verb::Notify, Verb::Kill, Verb::Recv])
+    .with(A, &[Verb::Notify, Verb::Call])
+    .with(B, &[Verb::Notify, Verb::Recv, Verb::Reply])
 }
 
 /// Agents that are made and end, in the same place of the agent table, while others hold capabilities of those that were there before.
 pub fn places() -> World {
-    World { slots: 2, ..World::quiet("places", |state| {
-        client(state);
-        connect(state, INIT, B, 1, Rights::SEND);
-    }) }
-        .with(INIT, &[Verb::Kill, Verb::Spawn(10), Verb::Start, Verb::Notify, Verb::Migrate(1)])
-        .with(A, &[Verb::Call])
-        .with(B, &[Verb::Recv])
+    World {
+        slots: 2,
+        ..World::quiet("places", |state| {
+            client(state);
+            connect(state, INIT, B, 1, Rights::SEND);
+        })
+    }
+    .with(INIT, &[Verb::Kill, Verb::Spawn(10), Verb::Start, Verb::Notify, Verb::Migrate(1)])
+    .with(A, &[Verb::Call])
+    .with(B, &[Verb::Recv])
+}
+
+/// An agent that made a frame ends; in its place, in its pages, another makes frames, while others still hold what the first one gave.
+pub fn heirs() -> World {
+    let begin = |state: &mut State| {
+        neighbours(state);
+        let (frame, target) = (own(state, A, 16), own(state, A, control_place(B)));
+        state.call(A, Call::PageMap, &[(9, frame), (0, target), (1, 0x1000_0000), (2, Rights::READ.or(Rights::WRITE).0 as u64)]);
+    };
+    World { slots: 2, ..World::quiet("heirs", begin) }.with(INIT, &[Verb::Kill, Verb::Spawn(12), Verb::Start]).with(A, &[Verb::Frame])
 }
 
 /// Long work that interrupts stop after each step: revocations of what is mapped, and ends.
@@ -392,13 +408,16 @@ pub fn interrupted() -> World {
 
 /// Capabilities that ride on messages.
 pub fn riding() -> World {
-    World { slots: 2, ..World::quiet("riding", |state| {
-        client(state);
-        frame(state, A);
-    }) }
-        .with(INIT, &[Verb::Kill])
-        .with(A, &[Verb::SendCap, Verb::Revoke, Verb::Derive(SHARE), Verb::Drop])
-        .with(B, &[Verb::Recv, Verb::Map, Verb::Drop])
+    World {
+        slots: 2,
+        ..World::quiet("riding", |state| {
+            client(state);
+            frame(state, A);
+        })
+    }
+    .with(INIT, &[Verb::Kill])
+    .with(A, &[Verb::SendCap, Verb::Revoke, Verb::Derive(SHARE), Verb::Drop])
+    .with(B, &[Verb::Recv, Verb::Map, Verb::Drop])
 }
 
 /// All worlds.
@@ -413,6 +432,7 @@ pub fn all() -> Vec<World> {
         mailboxes(),
         full_rings(),
         places(),
+        heirs(),
         interrupted(),
         riding(),
     ]

@@ -18,7 +18,9 @@ fn closes(world: &World) {
     if let Some(broken) = outcome.broken {
         panic!("{}: {}\n{}", world.name, broken.what, world.tell(&broken.trace));
     }
-    if std::env::var("AIOS_STATES").is_err() { assert!(outcome.closed, "every state was visited"); }
+    if std::env::var("AIOS_STATES").is_err() {
+        assert!(outcome.closed, "every state was visited");
+    }
 }
 
 #[test]
