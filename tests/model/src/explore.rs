@@ -92,9 +92,14 @@ pub fn explore<S: System>(system: &S, limit: usize) -> Outcome<S::Action> {
         outcome.broken = Some(Broken { what, trace: Vec::new() });
         return outcome;
     }
-    while !level.is_empty() && known.len() < limit {
+    while !level.is_empty() {
         let first_new = known.len();
         for at in level {
+            if known.len() >= limit {
+                outcome.states = known.len();
+                outcome.time = began.elapsed();
+                return outcome;
+            }
             lead(system, &known, &mut path, &mut way, at as u32);
             let state = &path[path.len() - 1].1;
             actions.clear();
@@ -128,7 +133,7 @@ pub fn explore<S: System>(system: &S, limit: usize) -> Outcome<S::Action> {
         level = first_new..known.len();
         outcome.depth += !level.is_empty() as u32;
     }
-    outcome.closed = level.is_empty();
+    outcome.closed = true;
     outcome.states = known.len();
     outcome.time = began.elapsed();
     outcome

@@ -315,7 +315,7 @@ impl Machine for Small {
         match (&mut packet, self.fault) {
             (Packet::Request { request: Request::Grant { slot, .. }, .. }, Some(Fault::RightsGrow)) => slot.rights.0 |= 0x7f,
             (Packet::Request { request: Request::Reply { parcel, .. }, .. }, Some(Fault::OldReply)) => {
-                let words = std::mem::replace(&mut self.replied, Some(parcel.words));
+                let words = self.replied.replace(parcel.words);
                 parcel.words = words.unwrap_or(parcel.words);
             }
             (Packet::Answer { .. }, Some(Fault::NoAnswer)) | (Packet::Notice(Notice::Credit { .. }), Some(Fault::NoCredit)) => return true,

@@ -131,10 +131,9 @@ impl System for World {
         if let (Some(before), Some(error)) = (refusal, refused)
             && let Action::Act(agent, _) = action
             && state.minds[agent as usize].attempt.is_none()
+            && digest::kernel(state, &Names::new(state)) != before
         {
-            if digest::kernel(state, &Names::new(state)) != before {
-                return Err(format!("P3: a call that was refused with {error:?} has changed something"));
-            }
+            return Err(format!("P3: a call that was refused with {error:?} has changed something"));
         }
         Ok(())
     }

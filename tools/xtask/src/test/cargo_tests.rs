@@ -13,13 +13,20 @@ use crate::progress::Step;
 
 /// How long cargo may take in one suite, compiling included.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
+/// The same in a full run.
+const FULL_LIMIT: Duration = Duration::from_secs(2 * 60 * 60);
 
 /// The tests of all packages that run on the host.
 pub fn host(context: &Context<'_>, filter: Option<&str>) -> Result<Tally> {
     let mut cargo = context.workspace.cargo();
     cargo.args(["test", "--workspace", "--no-fail-fast", "--color", "never"]);
     cargo.args(["--", "--color", "never"]).args(filter);
-    let mut tally = run(&mut cargo, context.progress.step("host", "cargo test"), "host")?;
+    // Tests that explore take all of what they else take a part of.
+    if context.full {
+        cargo.env("AIOS_FULL", "1");
+    }
+    let limit = if context.full { FULL_LIMIT } else { LIMIT };
+    let mut tally = run(&mut cargo, context.progress.step("host", "cargo test"), "host", limit)?;
     if let Some(filter) = filter.filter(|_| tally.passed + tally.failed == 0) {
         tally.count(filter, Err(format!("no test has '{filter}' in its name")));
     }
@@ -48,7 +55,7 @@ pub fn miri(context: &Context<'_>, _filter: Option<&str>) -> Result<Tally> {
     // The toolchain and cargo that run us are not the ones wanted.
     cargo.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").env_remove("RUSTC");
     cargo.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("CARGO_TARGET_DIR", context.workspace.target_dir.join("miri"));
-    run(&mut cargo, context.progress.step("miri", "cargo miri test"), "miri")
+    run(&mut cargo, context.progress.step("miri", "cargo miri test"), "miri", LIMIT)
 }
 
 /// Makes sure that a nightly toolchain with Miri is there; says what is missing.
@@ -73,8 +80,8 @@ fn miri_ready(context: &Context<'_>) -> Result<(), &'static str> {
 }
 
 /// Runs cargo, shows what it is at, counts. All that it said is kept in a log, and what is not a passed test is the report of a failure.
-fn run(command: &mut Command, step: Step, log: &str) -> Result<Tally> {
-    let end = Instant::now() + LIMIT;
+fn run(command: &mut Command, step: Step, log: &str, limit: Duration) -> Result<Tally> {
+    let end = Instant::now() + limit;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut group = Group::spawn(command).context("can't run cargo")?;
     let child = group.child();
@@ -104,7 +111,7 @@ fn run(command: &mut Command, step: Step, log: &str) -> Result<Tally> {
         }
     };
     if late {
-        worth_reading += &format!("not finished after {} s\n", LIMIT.as_secs());
+        worth_reading += &format!("not finished after {} s\n", limit.as_secs());
     }
     let good = !late && child.wait()?.success();
     if tally.skipped > 0 {
