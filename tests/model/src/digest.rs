@@ -346,6 +346,8 @@ fn request(state: &State, names: &Names, print: &mut Print, request: &Request) {
             let known = |root: u32| names.0.iter().find(|known| known.0.index() == root).map_or(7, |known| known.1);
             print.words([14, root.map_or(0, known)]);
         }
+        // Nobody records in any world.
+        Request::Record { .. } => print.word(16),
         Request::Inspect { cursor, .. } => print.words([15, *cursor]),
     }
 }

@@ -55,8 +55,12 @@ where
             packets_ns: self.packets_ns,
             jobs: self.jobs,
             jobs_waiting: self.jobs_waiting,
+            job_steps: self.job_steps,
+            jobs_ns: self.jobs_ns,
+            absolving: self.absolving,
             overdue: self.overdue.clone(),
             ring_messages: self.ring_messages,
+            recording: self.recording.clone(),
         }
     }
 }
