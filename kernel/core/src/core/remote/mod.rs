@@ -178,9 +178,9 @@ impl<M: Machine> Core<M> {
         if self.held.is_some() { None } else { Some(false) }
     }
 
-    /// Whether long work for other cores, or the end of mappings, waits for its turn.
-    pub const fn works_for_others(&self) -> bool {
-        self.jobs_waiting
+    /// Whether long work for other cores waits for its turn.
+    pub fn works_for_others(&self) -> bool {
+        self.jobs.iter().any(Option::is_some)
     }
 
     /// The kernel goes on after an interruption at this time. What went into work for other cores until then, nobody pays.
