@@ -22,6 +22,7 @@ const STAGES: &[(&str, &str)] = &[
     ("image/src/time.rs", "entry"),
     ("image/src/vectors.rs", "entry"),
     ("core/src/core/mod.rs", "decode"),
+    ("core/src/core/quick.rs", "decode"),
     ("abi/src/call.rs", "decode"),
     ("core/src/core/caps.rs", "capability"),
     ("core/src/cap.rs", "capability"),
@@ -52,6 +53,15 @@ const STAGES: &[(&str, &str)] = &[
 /// The same by a part of the path.
 const FOLDERS: [(&str, &str); 5] =
     [("/sched/", "schedule"), ("/space", "memory"), ("/remote/", "cores"), ("gic", "interrupt"), ("hal/aarch64/", "switch")];
+/// Quick calls have all stages in one file: these by function, all others of it are decoding.
+const QUICK: [(&str, &str); 6] = [
+    ("quick_call", "transfer"),
+    ("quick_reply_recv", "transfer"),
+    ("words", "transfer"),
+    ("hand", "transfer"),
+    ("is_calm", "schedule"),
+    ("calls", "schedule"),
+];
 /// The order in which stages are shown; others come after them.
 const ORDER: [&str; 8] = ["user", "entry", "decode", "capability", "transfer", "schedule", "switch", "exit"];
 
@@ -88,11 +98,13 @@ impl Map {
             let file = file.rsplit_once(':').map_or(file, |(file, _)| file);
             let Some(start) = OWN.iter().filter_map(|folder| file.find(folder)).min() else { continue };
             let file = &file[start..];
-            return (function.to_owned(), stage(file));
+            let quick = QUICK.iter().filter(|_| file.ends_with("core/src/core/quick.rs")).find(|(name, _)| is_function(function, name));
+            let stage = quick.map_or_else(|| stage(file), |&(_, stage)| stage);
+            return (function.to_owned(), stage);
         }
         let symbol = self.symbols.range(..=pc).next_back().map_or("?", |(_, name)| name);
         let stage = match symbol {
-            "resume" => "exit",
+            "resume" | "called" => "exit",
             "fp_save" | "fp_load" => "floating point",
             _ if symbol.starts_with("vectors_") || symbol.starts_with("guarded") || symbol == "exception" => "entry",
             "memcpy" | "memset" | "memmove" => "copy and zero",
@@ -124,6 +136,12 @@ impl Map {
         let operations = counted.counts.operations.len().max(1) as f64;
         sums.into_iter().map(|(name, sum)| (name, sum as f64 / operations)).collect()
     }
+}
+
+/// Whether a function has this name, whatever it is generic over.
+fn is_function(function: &str, name: &str) -> bool {
+    let plain = function.split('<').next().unwrap_or_default();
+    plain.rsplit("::").next() == Some(name)
 }
 
 fn stage(file: &str) -> &'static str {
@@ -159,6 +177,12 @@ mod tests {
             .map(stage);
         assert_eq!(stages, ["transfer", "schedule", "interrupt", "memory"]);
         assert_eq!(stage("kernel/core/src/elsewhere.rs"), "other");
+    }
+
+    #[test]
+    fn functions_have_names() {
+        assert!(is_function("words<aios_kernel::machine::Hardware>", "words") && is_function("a::hand", "hand"));
+        assert!(!is_function("quick_call<X>", "quick") && !is_function("", "quick"));
     }
 
     #[test]
