@@ -466,7 +466,7 @@ impl<M: Machine> Core<M> {
         }
         self.absolving = true;
         self.job_steps += 1;
-        if !self.jobs_waiting {
+        if !self.works_for_others() {
             // The next that comes begins a turn, and no timer waits for what is done.
             self.job_steps = 0;
         } else if self.job_steps == JOB_STEPS {
