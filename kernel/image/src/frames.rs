@@ -37,6 +37,13 @@ struct Bits {
     depth: usize,
 }
 
+impl Bits {
+    /// Where the levels begin, lowest first.
+    fn starts(&self) -> &[u32] {
+        &self.levels[..self.depth]
+    }
+}
+
 /// How the memory is laid out, before there is memory for the bits.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -187,10 +194,10 @@ impl<'m> Frames<'m> {
 
     /// Sets a bit and what is above it; answers whether it was clear.
     fn set(&mut self, order: usize, block: u64) -> bool {
-        let Bits { levels, depth } = self.plan.orders[order];
+        let Self { plan, words, .. } = self;
         let mut at = block;
-        for (level, &start) in levels[..depth].iter().enumerate() {
-            let word = &mut self.words[(start as u64 + at / 64) as usize];
+        for (level, &start) in plan.orders[order].starts().iter().enumerate() {
+            let word = &mut words[(start as u64 + at / 64) as usize];
             let (bit, before) = (1 << (at % 64), *word);
             if level == 0 && before & bit != 0 {
                 return false;
@@ -205,10 +212,10 @@ impl<'m> Frames<'m> {
     }
 
     fn clear(&mut self, order: usize, block: u64) {
-        let Bits { levels, depth } = self.plan.orders[order];
+        let Self { plan, words, .. } = self;
         let mut at = block;
-        for &start in &levels[..depth] {
-            let word = &mut self.words[(start as u64 + at / 64) as usize];
+        for &start in plan.orders[order].starts() {
+            let word = &mut words[(start as u64 + at / 64) as usize];
             *word &= !(1 << (at % 64));
             if *word != 0 {
                 break;
@@ -219,9 +226,8 @@ impl<'m> Frames<'m> {
 
     /// The lowest free block of an order.
     fn first(&self, order: usize) -> Option<u64> {
-        let Bits { levels, depth } = self.plan.orders[order];
         let mut at = 0;
-        for &start in levels[..depth].iter().rev() {
+        for &start in self.plan.orders[order].starts().iter().rev() {
             let word = self.words[(start as u64 + at) as usize];
             if word == 0 {
                 return None;

@@ -366,9 +366,16 @@ impl<M: Machine> Core<M> {
 
     pub(super) fn cap_check(&mut self, machine: &mut M, me: u16, now: u64) -> Outcome {
         let rights = Rights(u32::try_from(self.arg(me, 0)).map_err(|_| Error::BadArgument)?);
-        let (_, slot) = self.any_capability(machine, me, self.arg(me, 9), rights, now)?;
-        let x = &mut self.agents[me].registers.x;
-        (x[0], x[1], x[2]) = (slot.kind as u64, slot.rights.0 as u64, slot.expiry);
+        let agent = &mut self.agents[me];
+        let handle = SlotHandle(u32::try_from(agent.registers.x[9]).map_err(|_| Error::NoCapability)?);
+        let slot = agent.slots.get(handle)?;
+        slot.validate(machine, now)?;
+        if !slot.rights.contains(rights) {
+            return Err(Error::MissingRight);
+        }
+        let (kind, rights, expiry) = (slot.kind, slot.rights, slot.expiry);
+        let x = &mut agent.registers.x;
+        (x[0], x[1], x[2]) = (kind as u64, rights.0 as u64, expiry);
         Ok(Done::Return)
     }
 

@@ -38,7 +38,8 @@ impl Overdue {
 impl<M: Machine> Core<M> {
     /// Whether an agent can have one more mapping through this capability.
     pub(super) fn check_timed(&self, holder: u16, slot: &Slot) -> Result<(), Error> {
-        let room = slot.expiry == 0 || self.agents[holder].timed.contains(&0);
+        // The list has no gaps.
+        let room = slot.expiry == 0 || self.agents[holder].timed.last() == Some(&0);
         if room { Ok(()) } else { Err(Error::LimitReached) }
     }
 
@@ -55,8 +56,11 @@ impl<M: Machine> Core<M> {
 
     /// Notes that a capability that expires is mapped no more.
     pub(super) fn forget_timed(&mut self, holder: u16, index: u16) {
-        if let Some(place) = self.agents[holder].timed.iter_mut().find(|place| **place == index) {
-            *place = 0;
+        let timed = &mut self.agents[holder].timed;
+        let count = timed.iter().position(|&place| place == 0).unwrap_or(timed.len());
+        if let Some(place) = timed[..count].iter().position(|&place| place == index) {
+            timed[place] = timed[count - 1];
+            timed[count - 1] = 0;
             self.await_expiry(holder);
         }
     }
@@ -64,7 +68,7 @@ impl<M: Machine> Core<M> {
     /// The first expiry of what an agent has mapped, ns; `u64::MAX` if there is none.
     fn first_expiry(&self, holder: u16) -> u64 {
         let agent = &self.agents[holder];
-        let mapped = agent.timed.iter().filter(|&&index| index != 0).filter_map(|&index| agent.slots.look(index));
+        let mapped = agent.timed.iter().take_while(|&&index| index != 0).filter_map(|&index| agent.slots.look(index));
         mapped.map(|slot| slot.expiry).min().unwrap_or(u64::MAX)
     }
 
