@@ -28,5 +28,5 @@ pub fn print(text: fmt::Arguments<'_>) {
 
 /// Tells whoever drives the console that stage0 runs.
 pub fn boot_mark() {
-    print(format_args!("{}{};stage0{}", sentinel::PREFIX, sentinel::BOOT, sentinel::SUFFIX));
+    print(format_args!("{}{};{}{}", sentinel::PREFIX, sentinel::BOOT, sentinel::STAGE0, sentinel::SUFFIX));
 }

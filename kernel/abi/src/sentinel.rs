@@ -7,6 +7,10 @@ pub const PREFIX: &str = "\x1b]7770;";
 pub const SUFFIX: &str = "\x07";
 /// A stage of the boot is reached; the argument names it.
 pub const BOOT: &str = "boot";
+/// The first stage: the machine was reset.
+pub const STAGE0: &str = "stage0";
+/// The stage at which the shell starts. A shell that is restarted says it again.
+pub const SHELL: &str = "shell";
 /// The last stage of the boot: every server is ready. The first prompt may come before it.
 pub const READY: &str = "ready";
 /// The shell waits for a line.

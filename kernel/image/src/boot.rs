@@ -104,7 +104,6 @@ fn start(record: *mut BootInfo) -> Result<Infallible, Failure> {
         time: Timebase::new(info.counter_at_entry, info.counter_hz),
         frequency: info.counter_hz,
         features: feature_bits(&features, &id),
-        cores: 1,
         nothing,
         core: 0,
     };
@@ -122,7 +121,6 @@ fn start(record: *mut BootInfo) -> Result<Infallible, Failure> {
         cpu.core.set_key(info.rng_seed).map_err(Failure::Init)?;
     }
     let running = smp::start(cpu, &others, info);
-    cpu.machine.set_cores(running as u64);
     start_init(cpu, info, now)?;
     greet(info, running, known, now);
 

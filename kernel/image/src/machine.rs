@@ -45,8 +45,6 @@ pub struct Board {
     pub frequency: u64,
     /// What every core can do, as the information page says it.
     pub features: u64,
-    /// Cores that run.
-    pub cores: u64,
     /// Physical address of the table that maps nothing.
     pub nothing: u64,
     /// Number of this core.
@@ -76,7 +74,7 @@ impl Hardware {
     /// Nothing works yet.
     pub const OFF: Self = Self {
         fp: Fp::NOBODY,
-        board: Board { time: Timebase::STOPPED, frequency: 0, features: 0, cores: 0, nothing: 0, core: 0 },
+        board: Board { time: Timebase::STOPPED, frequency: 0, features: 0, nothing: 0, core: 0 },
         nodes: Nodes::NONE,
         gic: None,
         ticks: 0,
@@ -118,11 +116,6 @@ impl Hardware {
     /// The table that maps nothing.
     pub const fn nothing(&self) -> u64 {
         self.board.nothing
-    }
-
-    /// Cores of the board are known from now on.
-    pub fn set_cores(&mut self, cores: u64) {
-        self.board.cores = cores;
     }
 
     /// The interrupt line of the timer.
@@ -318,7 +311,8 @@ impl Machine for Hardware {
     }
 
     fn describe(&mut self, page: u64, agent: AgentId, incarnation: u32) {
-        let Board { time, frequency, features, cores, .. } = self.board;
+        let Board { time, frequency, features, .. } = self.board;
+        let cores = rings::cores().into();
         let info = Info { agent: agent.0, incarnation: incarnation.into(), frequency, clock: time.clock, features, cores };
         for (address, word) in (page..).step_by(8).zip(info.to_words()) {
             self.write(address, word);

@@ -144,7 +144,7 @@ impl Machine {
             return Err(self.ended());
         }
         let mut output = Vec::new();
-        let mut begun = false;
+        let (mut begun, mut restarted) = (false, false);
         loop {
             match self.next(end) {
                 Ok(Piece::Text(text)) if begun => {
@@ -157,11 +157,16 @@ impl Machine {
                     self.at_prompt = false;
                     return Ok(Reply { output: unix_lines(&output), status, after: After::Ready });
                 }
-                // The last stage is reached when every server is, which may be after the first prompt: it begins no boot.
-                Ok(Piece::Mark(Mark::Boot(stage))) if stage != sentinel::READY => {
+                Ok(Piece::Mark(Mark::Boot(stage))) if stage == sentinel::STAGE0 => {
                     self.halting = false;
                     self.wait_prompt(&mut |_| ())?;
                     return Ok(Reply { output: unix_lines(&output), status: 0, after: After::Rebooted });
+                }
+                // Whatever the command was, its shell is gone; another one goes on.
+                Ok(Piece::Mark(Mark::Boot(stage))) if stage == sentinel::SHELL => restarted = true,
+                Ok(Piece::Mark(Mark::Prompt)) if restarted => {
+                    self.at_prompt = true;
+                    return Ok(Reply { output: unix_lines(&output), status: 0, after: After::Ready });
                 }
                 Ok(_) => {}
                 Err(Stop::Ended { .. }) if self.halting => return Ok(Reply { output: unix_lines(&output), status: 0, after: After::Off }),

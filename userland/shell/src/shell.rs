@@ -81,9 +81,10 @@ impl Shell {
         let cores = word(Word::Cores);
         let memory = self.system.memory().map(|memory| format!(", {}", Bytes(memory.total.saturating_mul(PAGE_SIZE as u64))));
         let text = format!(
-            "{}{};shell{}\nAIOS {}, {cores} core{}{}. Type `help` for the commands.\n\n",
+            "{}{};{}{}\nAIOS {}, {cores} core{}{}. Type `help` for the commands.\n\n",
             sentinel::PREFIX,
             sentinel::BOOT,
+            sentinel::SHELL,
             sentinel::SUFFIX,
             env!("CARGO_PKG_VERSION"),
             if cores == 1 { "" } else { "s" },

@@ -108,7 +108,7 @@ fn stages_and_banner_are_seen_on_the_way_to_the_prompt() {
     let Some(mut machine) = start("direct", SILENCE) else { return };
     let mut seen = Vec::new();
     machine.wait_prompt(&mut |piece| seen.push(piece.clone())).unwrap();
-    assert!(seen.contains(&Piece::Mark(Mark::Boot("fixture".into()))));
+    assert!(seen.contains(&Piece::Mark(Mark::Boot("stage0".into()))));
     assert_eq!(seen.last(), Some(&Piece::Mark(Mark::Prompt)));
     assert!(machine.log().starts_with("early\n"), "{}", machine.log());
 }

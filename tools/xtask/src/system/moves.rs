@@ -11,8 +11,12 @@ use crate::machine::Machine;
 use crate::profile::Profile;
 
 /// The cases of this module.
-pub const CASES: [CodeCase; 3] =
-    [("moves/canary", "direct/smp8", canary), ("moves/servers", "direct", servers), ("moves/calls", "direct", calls)];
+pub const CASES: [CodeCase; 4] = [
+    ("moves/canary", "direct/smp8", canary),
+    ("moves/servers", "direct", servers),
+    ("moves/calls", "direct", calls),
+    ("moves/restart", "direct", restarted),
+];
 
 /// How long anything here may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -47,6 +51,21 @@ fn canary(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
     let log = lab::succeed(&mut machine, "log")?;
     if !log.contains("assist: exited with 0") {
         bail!("the canary found registers changed, after {moves} moves:\n{log}");
+    }
+    machine.shutdown().context("the machine did not shut down")
+}
+
+/// A shell that is restarted on another core than the first goes on there, and is told the same of the machine.
+fn restarted(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
+    let launch = lab.launch(profile)?;
+    let mut machine = lab.boot(&launch)?;
+    migrate(&mut machine, "shell", profile.smp - 1)?;
+    for end in ["restart shell", "kill shell"] {
+        lab::succeed(&mut machine, end)?;
+        let uptime = lab::succeed(&mut machine, "uptime --json")?;
+        if !uptime.contains(&format!("\"cores\":{}", profile.smp)) {
+            bail!("after `{end}` the shell is told something else of the machine: {uptime}");
+        }
     }
     machine.shutdown().context("the machine did not shut down")
 }
