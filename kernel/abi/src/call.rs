@@ -129,7 +129,7 @@ calls! {
 
     /// Has an interrupt line raise bits in the caller's notification word. In: `x9` interrupt slot (needs `BIND`), `x0` line within it, `x1` bits.
     IrqBind = 64;
-    /// Lets the line interrupt again. In: `x9` interrupt slot, `x0` line within it.
+    /// Lets the line interrupt again. In: `x9` interrupt slot (needs `BIND`), `x0` line within it. `WrongState` if the caller has not bound it.
     IrqAck = 65;
 
     /// Registers the server behind a kernel call. In: `x9` service slot of the caller's own mailbox, `x0` which: 1 = PQC.
@@ -208,7 +208,7 @@ pub enum Transfer {
     Copy = 0,
     /// The original moves.
     Move = 1,
-    /// A derived one, which the giver can revoke.
+    /// A derived one, which the giver can revoke; takes `DERIVE`.
     Derive = 2,
 }
 

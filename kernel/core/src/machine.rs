@@ -1,8 +1,8 @@
 //! The port between the kernel's logic and the machine that it runs on.
 //!
-//! Three implementations exist: the AArch64 edge in `kernel/image`, the simulator of the tests, and a hostile simulator that refuses memory
-//! whenever it likes. Physical addresses are plain `u64`; every one that the core passes in came out of [`Memory::alloc`] or describes a
-//! capability that the machine's hand-over granted.
+//! Implementations: the AArch64 edge in `kernel/image`, the simulator in `tests/sim`, which also refuses memory when it is told to, and the machine of
+//! the model checker in `tests/model`, which is cheap to copy. Physical addresses are plain `u64`; every one that the core passes in came out of
+//! [`Memory::alloc`] or describes a capability that the machine's hand-over granted.
 
 use core::ops::DerefMut;
 
