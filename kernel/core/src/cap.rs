@@ -16,18 +16,17 @@
 
 mod node;
 
-use core::sync::atomic::Ordering;
-
 use aios_abi::limits::{PAGE_SIZE, SLOTS_PER_PAGE};
 use aios_abi::rights::{Kind, Rights};
 use aios_abi::{AgentId, Error};
 
 pub use node::{
-    GENERATIONS, NODES, Node, NodeId, NodePage, Unused, annul, free_place, is_listed, is_valid, live, make, orphan, refer, release, revoke,
-    take_payload,
+    GENERATIONS, NODES, Node, NodeId, NodePage, Unused, annul, count_mapping, forget_mapping, free_place, is_listed, is_mapped, is_valid,
+    live, orphan, refer, release, revoke, take_payload,
 };
 
 use crate::machine::{Machine, Object};
+use crate::sync::Ordering;
 
 /// One capability, as its holder's table keeps it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -69,6 +68,9 @@ impl Object for SlotPage {
 }
 
 impl Slot {
+    /// What no tree's word ever is, not even one in a page that nobody has used yet.
+    const UNPROVED: u64 = u64::MAX;
+
     /// An empty slot that was never used.
     pub const EMPTY: Self = Self {
         kind: Kind::Empty,
@@ -79,7 +81,7 @@ impl Slot {
         expiry: 0,
         node: NodeId::NONE,
         root: NodeId::NONE,
-        tree: 0,
+        tree: Self::UNPROVED,
     };
 
     /// The agent that an agent, service or notification capability names.
@@ -146,6 +148,15 @@ impl Slot {
             return Err(Error::Revoked);
         }
         self.tree = tree;
+        Ok(())
+    }
+
+    /// Fills the free place `index` with a node of `owner` and hangs it into the slot, which counts as its reference: a child of a parent (node and
+    /// root), or a root. The proof that a slot brings along stays as it is: between it and this, another core may have revoked.
+    pub fn hang<M: Machine>(&mut self, machine: &mut M, index: u32, parent: Option<(NodeId, NodeId)>, owner: AgentId) -> Result<(), Error> {
+        let (node, root, tree) = node::make(machine, index, parent, owner)?;
+        refer(machine, node);
+        (self.node, self.root, self.tree) = (node, root, tree.unwrap_or(self.tree));
         Ok(())
     }
 

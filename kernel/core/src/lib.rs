@@ -25,4 +25,5 @@ pub mod mailbox;
 pub mod pool;
 pub mod sched;
 pub mod space;
+mod sync;
 pub mod timers;

@@ -28,17 +28,16 @@ impl<T: Object> Page<T> {
     }
 
     /// Makes a pointer of the page, for another core.
-    pub const fn into_raw(self) -> *mut T {
-        self.0.as_ptr()
+    pub const fn into_raw(self) -> NonNull<T> {
+        self.0
     }
 
     /// Makes a page of such a pointer again.
     ///
     /// # Safety
     /// The pointer comes of [`into_raw`](Self::into_raw), and this is its only use.
-    pub unsafe fn from_raw(page: *mut T) -> Self {
-        // SAFETY: it was made of a `NonNull`.
-        Self(unsafe { NonNull::new_unchecked(page) }, PhantomData)
+    pub const unsafe fn from_raw(page: NonNull<T>) -> Self {
+        Self(page, PhantomData)
     }
 
     /// Gives the page back.

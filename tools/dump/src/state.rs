@@ -188,7 +188,7 @@ fn core_record(cpu: Value<'_>, core: Value<'_>, agents: &[AgentRecord], latest_n
         midr: facts.number_of("midr")?,
         up_ns: now.saturating_sub(facts.number_of("up_ns")?),
         idle_ns: counters.number_of("idle_ns")?.saturating_add(idle),
-        kernel_ns: 0,
+        kernel_ns: counters.number_of("kernel_ns")?,
         agents: core.number_of("alive")?,
         switches: counters.number_of("switches")?,
         calls: counters.number_of("calls")?,

@@ -38,6 +38,8 @@ struct Metadata {
 pub struct Marks {
     /// Its tests run under Miri.
     pub miri: bool,
+    /// Its `tests/explored.rs` runs with loom's atomics.
+    pub loom: bool,
 }
 
 impl Package {

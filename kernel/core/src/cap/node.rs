@@ -7,12 +7,13 @@
 //! Place 0 of a page holds no node but the page's list of free places, one bit each. Whoever makes a place free puts it on that list last, when
 //! nothing of the old node is needed any more; only the page's owner takes places from it.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-
 use aios_abi::limits::{DERIVE_DEPTH, NODES_PER_PAGE};
 use aios_abi::{AgentId, Error};
 
-use crate::machine::{Machine, Object};
+use crate::machine::Machine;
+#[cfg(not(loom))]
+use crate::machine::Object;
+use crate::sync::{AtomicU32, AtomicU64, Ordering, fence};
 
 /// Bits of an id that are the index.
 const INDEX_BITS: u32 = 22;
@@ -22,7 +23,10 @@ const DEPTH_BITS: u32 = 8;
 const ALL_PLACES: u64 = !1;
 
 const _: () = assert!(NODES_PER_PAGE == u64::BITS as usize, "a word lists the free places of a page");
+#[cfg(not(loom))]
 const _: () = assert!(core::mem::size_of::<Node>() == 64);
+/// Mappings made through a frame's tree are counted in the high half of the root's extent word.
+const MAPPING: u64 = 1 << 32;
 
 /// Places of nodes that can be named at once.
 pub const NODES: usize = 1 << INDEX_BITS;
@@ -97,6 +101,7 @@ pub struct Node {
 
 impl Node {
     /// A free place that was never used.
+    #[cfg(not(loom))]
     #[expect(clippy::declare_interior_mutable_const, reason = "a pattern to fill pages with; nobody shares it")]
     pub const FREE: Self = Self {
         generation: AtomicU64::new(0),
@@ -110,6 +115,24 @@ impl Node {
         payload: AtomicU64::new(0),
         extent: AtomicU64::new(0),
     };
+
+    /// A free place that was never used; the words of `loom` are not made in constants.
+    #[cfg(loom)]
+    pub fn fresh() -> Self {
+        let (word, half) = (|| AtomicU64::new(0), || AtomicU32::new(0));
+        Self {
+            generation: word(),
+            epoch: half(),
+            references: half(),
+            parent_epoch: half(),
+            place: half(),
+            parent: word(),
+            tree: word(),
+            owner: word(),
+            payload: word(),
+            extent: word(),
+        }
+    }
 
     /// Whose derivation it is.
     pub fn owner(&self) -> AgentId {
@@ -144,6 +167,11 @@ impl Node {
     /// Slots, messages that wait and derivations that refer to it.
     pub fn references(&self) -> u32 {
         self.references.load(Ordering::Relaxed)
+    }
+
+    /// The epoch of its parent in which it was derived.
+    pub fn parent_epoch(&self) -> u32 {
+        self.parent_epoch.load(Ordering::Relaxed)
     }
 
     /// Revocations of what was derived from it.
@@ -190,6 +218,7 @@ impl Clone for Node {
 #[derive(Debug, Clone)]
 pub struct NodePage(pub [Node; NODES_PER_PAGE]);
 
+#[cfg(not(loom))]
 impl Object for NodePage {
     const EMPTY: Self = Self([Node::FREE; NODES_PER_PAGE]);
 }
@@ -237,7 +266,7 @@ pub fn is_valid<M: Machine>(machine: &M, id: NodeId, root: u32) -> bool {
             return at.index() == root;
         }
         let Some(above) = live(machine, parent) else { return false };
-        if above.epoch.load(Ordering::Acquire) != node.parent_epoch.load(Ordering::Relaxed) {
+        if above.epoch() != node.parent_epoch() {
             return false;
         }
         at = parent;
@@ -251,14 +280,14 @@ pub fn live<M: Machine>(machine: &M, id: NodeId) -> Option<&Node> {
     (!id.is_none() && node.generation.load(Ordering::Acquire) == id.generation()).then_some(node)
 }
 
-/// Fills a free place: a child of a parent in a tree, or a root if that is `None`. It starts without references. Answers the node, its root, and
-/// the word of the tree.
+/// Fills a free place: a child of a parent in a tree, or a root if that is `None`. It starts without references. Answers the node, its root, and,
+/// of a root, the word of its tree. A child is good as long as its parent is: nothing is proved here.
 pub fn make<M: Machine>(
     machine: &mut M,
     index: u32,
     parent: Option<(NodeId, NodeId)>,
     owner: AgentId,
-) -> Result<(NodeId, NodeId, u64), Error> {
+) -> Result<(NodeId, NodeId, Option<u64>), Error> {
     let stamp = machine.stamp();
     let node = machine.node(index).ok_or(Error::NoMemory)?;
     let id = NodeId::new(index, node.generation.load(Ordering::Acquire) + 1);
@@ -292,8 +321,7 @@ pub fn make<M: Machine>(
     node.extent.store(0, Ordering::Relaxed);
     node.tree.store(stamp, Ordering::Relaxed);
     node.generation.store(id.generation(), Ordering::Release);
-    let tree = machine.node(root.index()).map_or(0, |root| root.tree.load(Ordering::Acquire));
-    Ok((id, root, tree))
+    Ok((id, root, parent.is_none().then_some(stamp)))
 }
 
 /// Adds a reference by a slot.
@@ -336,15 +364,20 @@ pub fn release<M: Machine>(machine: &M, id: NodeId) -> Option<Unused> {
     Some(Unused { owner, parent, payload })
 }
 
+/// Gives a tree a fresh word. Who reads it also sees what was voided for words before it: a plain store would break that off (`tests/explored.rs`).
+fn stamp_tree<M: Machine>(machine: &M, root: u32, stamp: u64) {
+    if let Some(root) = machine.node(root) {
+        root.tree.swap(stamp, Ordering::Release);
+    }
+}
+
 /// Voids all that was derived from a node, from now on and everywhere.
 pub fn revoke<M: Machine>(machine: &mut M, id: NodeId, root: u32) {
     let stamp = machine.stamp();
     let Some(node) = live(machine, id) else { return };
     // At its end the count stays: nothing was ever derived in that epoch, and nothing can be.
     let _ = node.epoch.fetch_update(Ordering::AcqRel, Ordering::Acquire, |epoch| epoch.checked_add(1));
-    if let Some(root) = machine.node(root) {
-        root.tree.store(stamp, Ordering::Release);
-    }
+    stamp_tree(machine, root, stamp);
 }
 
 /// Voids a node itself, because its maker is gone. It keeps its parent until [`orphan`], and its place is not used again.
@@ -356,9 +389,7 @@ pub fn annul<M: Machine>(machine: &mut M, index: u32) {
     if generation & 1 == 0 || !node.free(generation) {
         return;
     }
-    if let Some(root) = machine.node(root) {
-        root.tree.store(stamp, Ordering::Release);
-    }
+    stamp_tree(machine, root, stamp);
 }
 
 /// Takes the reference that a void node has on its parent, if it still has one: nothing that was mapped through the node is mapped any more.
@@ -372,4 +403,27 @@ pub fn take_payload<M: Machine>(machine: &M, index: u32) -> Option<(u64, u64)> {
     let node = machine.node(index)?;
     let extent = node.extent.swap(0, Ordering::Relaxed);
     (extent != 0).then(|| (node.payload.load(Ordering::Relaxed), extent))
+}
+
+/// Counts a mapping that is about to be made through a tree; who makes it proves the capability valid afterwards. Who revokes stamps the tree and then
+/// [looks](is_mapped) for mappings; who maps counts and then looks at the stamp. One of them sees the other.
+pub fn count_mapping<M: Machine>(machine: &M, root: NodeId) {
+    // If the root is gone, its number may be another's by now.
+    if let Some(root) = live(machine, root) {
+        root.extent.fetch_add(MAPPING, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+    }
+}
+
+/// Forgets a mapping that is gone, or was never made.
+pub fn forget_mapping<M: Machine>(machine: &M, root: NodeId) {
+    if let Some(root) = live(machine, root) {
+        root.extent.fetch_sub(MAPPING, Ordering::Release);
+    }
+}
+
+/// Whether a mapping exists that was made through the tree of this root. If not, whoever looks sees what was done before each was forgotten.
+pub fn is_mapped<M: Machine>(machine: &M, root: u32) -> bool {
+    fence(Ordering::SeqCst);
+    machine.node(root).is_some_and(|root| root.extent.load(Ordering::Acquire) >= MAPPING)
 }

@@ -1,6 +1,6 @@
 //! Capability calls: mint, derive, grant, drop, revoke, check.
 
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 
 use aios_abi::Error;
 use aios_abi::call::{SLOT_SELF, Transfer};
@@ -13,9 +13,6 @@ use super::{ChildPool, Core, Done, Outcome};
 use crate::agent::Work;
 use crate::cap::{self, NodeId, Slot};
 use crate::machine::Machine;
-
-/// Mappings made through a frame's tree are counted in the high half of the root's extent word.
-const MAPPING: u64 = 1 << 32;
 
 impl<M: Machine> Core<M> {
     /// Makes sure that `count` capabilities fit into the table of `agent`, whose pool pays.
@@ -84,10 +81,7 @@ impl<M: Machine> Core<M> {
     ) -> Result<(), Error> {
         let index = self.reserve_node(machine, owner)?;
         let id = self.agents[owner].id;
-        let (node, root, tree) = cap::make(machine, index, parent, id)?;
-        cap::refer(machine, node);
-        (slot.node, slot.root, slot.tree) = (node, root, tree);
-        Ok(())
+        slot.hang(machine, index, parent, id)
     }
 
     /// Gives the reference of a slot on its node back.
@@ -142,25 +136,6 @@ impl<M: Machine> Core<M> {
         self.agents[holder].slots.clear(index);
     }
 
-    /// Counts a mapping made (or removed) through a slot at the root of its tree, unless that is gone: its number may be another's by now.
-    pub(super) fn count_mapping(&self, machine: &M, slot: &Slot, made: bool) {
-        if let Some(root) = cap::live(machine, slot.root) {
-            if made {
-                root.extent.fetch_add(MAPPING, Ordering::Relaxed);
-                // Who revokes stamps the tree and then looks for mappings; who maps counts and then looks at the stamp. One of them sees the other.
-                fence(Ordering::SeqCst);
-            } else {
-                root.extent.fetch_sub(MAPPING, Ordering::Relaxed);
-            }
-        }
-    }
-
-    /// Whether a mapping exists that was made through this tree.
-    pub(super) fn is_mapped(machine: &M, root: u32) -> bool {
-        fence(Ordering::SeqCst);
-        machine.node(root).is_some_and(|root| root.extent.load(Ordering::Relaxed) >= MAPPING)
-    }
-
     /// One bounded step of removing the mappings of void capabilities of a tree, or of all trees; the next place to look at, or `None` at the end.
     pub(super) fn unmap_void(&mut self, machine: &mut M, root: Option<u32>, mut agent: u16, mut index: u16) -> Option<(u16, u16)> {
         let end = (SLOT_PAGES * SLOTS_PER_PAGE) as u16;
@@ -208,7 +183,7 @@ impl<M: Machine> Core<M> {
             return Err(Error::BadArgument);
         }
         self.reserve_slots(machine, me, 1)?;
-        let mut slot = Slot { kind, rights, object: source.object, word, expiry, ..Slot::EMPTY };
+        let mut slot = Slot { kind, rights, object: source.object, word, expiry, tree: source.tree, ..Slot::EMPTY };
         self.attach_node(machine, me, Some((source.node, source.root)), &mut slot)?;
         let handle = self.place(me, slot);
         self.set_arg(me, 0, handle.0 as u64);
@@ -356,7 +331,7 @@ impl<M: Machine> Core<M> {
         let root = slot.root.index();
         cap::revoke(machine, slot.node, root);
         self.agents[me].succeed();
-        if Self::is_mapped(machine, root) {
+        if cap::is_mapped(machine, root) {
             self.agents[me].work = Some(Work::Unmap { root, agent: 1, slot: 1, core: 0, bits });
         } else if bits != 0 {
             self.raise(me, bits, now);

@@ -208,9 +208,9 @@ impl<M: Machine> Core<M> {
     /// Maps through a capability that is valid after the mapping was counted: it may have come from another core, and another core may revoke it now.
     fn map_valid(&mut self, machine: &mut M, target: u16, mut slot: Slot, access: Access, now: u64) -> Result<(), Error> {
         self.check_timed(target, &slot)?;
-        self.count_mapping(machine, &slot, true);
+        cap::count_mapping(machine, slot.root);
         let mapped = slot.validate(machine, now).and_then(|()| self.map_pages(machine, target, &slot, access));
-        mapped.inspect_err(|_| self.count_mapping(machine, &slot, false))
+        mapped.inspect_err(|_| cap::forget_mapping(machine, slot.root))
     }
 
     /// Removes the mappings of an agent that are void. That can't wait: messages are written through them. Of trees in which nothing was revoked since a
@@ -257,7 +257,7 @@ impl<M: Machine> Core<M> {
             return;
         }
         self.unmap_pages(machine, holder, slot.word, slot.range().1);
-        self.count_mapping(machine, &slot, false);
+        cap::forget_mapping(machine, slot.root);
         if let Some(slot) = self.agents[holder].slots.at(index) {
             slot.word = 0;
         }
@@ -351,7 +351,7 @@ impl<M: Machine> Core<M> {
                 None => Work::Unmap { root, agent: 1, slot: 1, core: 1, bits },
             }),
             // The other cores, one after the other: number `core - 1`, unless that is this one.
-            Work::Unmap { root, core, bits, .. } if core <= machine.cores() && Self::is_mapped(machine, root) => {
+            Work::Unmap { root, core, bits, .. } if core <= machine.cores() && cap::is_mapped(machine, root) => {
                 let next = Work::Unmap { root, agent: 1, slot: 1, core: core + 1, bits };
                 let mine = u64::from(core - 1) == self.facts.core;
                 let sweep = Request::Sweep { root: Some(root) };

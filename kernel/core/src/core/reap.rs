@@ -316,7 +316,7 @@ impl<M: Machine> Core<M> {
             cap::annul(machine, node);
             // A node that was let go by itself has no references left.
             let held = machine.node(node).filter(|node| node.references() != 0).map(Node::root);
-            self.agents[slot].reap.mapped |= held.is_some_and(|root| Self::is_mapped(machine, root));
+            self.agents[slot].reap.mapped |= held.is_some_and(|root| cap::is_mapped(machine, root));
         }
         self.agents[slot].reap.index = page as u32 + 1;
         false

@@ -143,6 +143,11 @@ impl<M: Machine> Core<M> {
         let mut slot = Slot { kind, rights, object: words[2], word: words[3], expiry, ..Slot::EMPTY };
         self.reserve_slots(machine, me, 1)?;
         self.attach_node(machine, me, Some((id, root)), &mut slot)?;
+        // Another core may have revoked meanwhile: then the node is of a later epoch than the token.
+        if cap::live(machine, slot.node).is_none_or(|node| node.parent_epoch() as u64 != words[6]) {
+            self.release_node(machine, &slot, now);
+            return Err(Error::Revoked);
+        }
         let handle = self.place(me, slot);
         self.set_arg(me, 0, handle.0 as u64);
         Ok(Done::Return)

@@ -1,4 +1,4 @@
-//! Suites that cargo runs: host tests and Miri. Results are summed from the `test result:` lines.
+//! Suites that cargo runs: host tests, loom and Miri. Results are summed from the `test result:` lines.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
@@ -56,6 +56,17 @@ pub fn miri(context: &Context<'_>, _filter: Option<&str>) -> Result<Tally> {
     cargo.env_remove("CARGO").env_remove("RUSTUP_TOOLCHAIN").env_remove("RUSTC");
     cargo.env("MIRIFLAGS", "-Zmiri-disable-isolation").env("CARGO_TARGET_DIR", context.workspace.target_dir.join("miri"));
     run(&mut cargo, context.progress.step("miri", "cargo miri test"), "miri", LIMIT)
+}
+
+/// The tests `explored` of the packages that ask for it (`[package.metadata.xtask] loom = true`): what cores share, in every order of accesses.
+pub fn loom(context: &Context<'_>, _filter: Option<&str>) -> Result<Tally> {
+    let mut cargo = context.workspace.cargo();
+    cargo.args(["test", "--test", "explored", "--no-fail-fast", "--color", "never"]);
+    for package in context.workspace.packages.iter().filter(|package| package.marks().loom) {
+        cargo.args(["--package", &package.name]);
+    }
+    cargo.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", context.workspace.target_dir.join("loom"));
+    run(&mut cargo, context.progress.step("loom", "cargo test, every order of accesses"), "loom")
 }
 
 /// Makes sure that a nightly toolchain with Miri is there; says what is missing.

@@ -15,12 +15,12 @@ use crate::system;
 use crate::table::{Align, Table};
 use crate::workspace::Workspace;
 
-/// Run the tests: sources and lints, host tests, Miri where there is one, and the system in QEMU.
+/// Run the tests: sources and lints, host tests, loom, Miri where there is one, and the system in QEMU.
 ///
 /// The last line is `N passed, N failed`, with `, N skipped` when something was left out; the exit code is 0 when nothing failed.
 #[derive(clap::Args)]
 pub struct Options {
-    /// Only this suite (tidy, host, miri, system), or only the system tests or else the host tests whose names contain this
+    /// Only this suite (tidy, host, loom, miri, system), or only the system tests or else the host tests whose names contain this
     pub name: Option<String>,
     /// Also what takes long
     #[arg(long)]
@@ -78,7 +78,13 @@ pub struct Context<'a> {
 
 type Suite = (&'static str, fn(&Context<'_>, Option<&str>) -> Result<Tally>);
 
-const SUITES: [Suite; 4] = [("tidy", checks::tidy), ("host", cargo_tests::host), ("miri", cargo_tests::miri), ("system", system::suite)];
+const SUITES: [Suite; 5] = [
+    ("tidy", checks::tidy),
+    ("host", cargo_tests::host),
+    ("loom", cargo_tests::loom),
+    ("miri", cargo_tests::miri),
+    ("system", system::suite),
+];
 
 /// Runs the command.
 pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
