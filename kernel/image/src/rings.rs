@@ -133,13 +133,9 @@ pub fn home(slot: u16) -> Option<u16> {
     HOMES.get(slot)
 }
 
-/// Says that the agent at a place has left core `from` for core `to`, if nobody has said anything else since it left: it may be there already, have gone on,
-/// or have ended.
+/// Says that the agent at a place has left core `from` for core `to`; see [`Homes::leave`].
 pub fn move_home(slot: u16, from: u16, to: u16) {
-    if let Some(home) = HOMES.get(slot as usize) {
-        // If it fails, what stands there is newer.
-        let _ = home.compare_exchange(from + 1, to + 1, Ordering::AcqRel, Ordering::Relaxed);
-    }
+    HOMES.leave(slot, from, to);
 }
 
 /// Says where the agent at a place lives; `None`: the place is free.

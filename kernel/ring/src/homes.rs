@@ -27,6 +27,15 @@ impl<const N: usize> Homes<N> {
         self.0.get(place as usize)?.load(Ordering::Acquire).checked_sub(1)
     }
 
+    /// Says that the agent at a place has left core `from` for core `to`, if nobody has said anything else since it left: it may be there already, have
+    /// gone on, or have ended.
+    pub fn leave(&self, place: u16, from: u16, to: u16) {
+        if let Some(home) = self.0.get(place as usize) {
+            // If it fails, what stands there is newer.
+            let _ = home.compare_exchange(from + 1, to + 1, Ordering::AcqRel, Ordering::Relaxed);
+        }
+    }
+
     /// Says where the agent at a place lives; `None`: the place is free.
     pub fn set(&self, place: u16, core: Option<u16>) {
         if let Some(home) = self.0.get(place as usize) {

@@ -142,9 +142,9 @@ impl<M: Machine> Core<M> {
             return Err(Error::LimitReached);
         }
         // As for any mapping: who revokes it now sees it, or is seen.
-        self.count_mapping(machine, &frame, true);
+        cap::count_mapping(machine, frame.root);
         if let Err(error) = frame.validate(machine, now).and_then(|()| observe.validate(machine, now)) {
-            self.count_mapping(machine, &frame, false);
+            cap::forget_mapping(machine, frame.root);
             return Err(error);
         }
         let mut recording = Recording { to, observe, frame, bits, mode, since_ns: now, head: 0, lost: 0 };
@@ -201,7 +201,7 @@ impl<M: Machine> Core<M> {
             recording.put_header(machine, self.facts.core, false);
         }
         self.sched.end();
-        self.count_mapping(machine, &recording.frame, false);
+        cap::forget_mapping(machine, recording.frame.root);
         self.release_node(machine, &recording.frame, now);
     }
 
