@@ -66,7 +66,7 @@ pub fn loom(context: &Context<'_>, _filter: Option<&str>) -> Result<Tally> {
         cargo.args(["--package", &package.name]);
     }
     cargo.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", context.workspace.target_dir.join("loom"));
-    run(&mut cargo, context.progress.step("loom", "cargo test, every order of accesses"), "loom")
+    run(&mut cargo, context.progress.step("loom", "cargo test, every order of accesses"), "loom", LIMIT)
 }
 
 /// Makes sure that a nightly toolchain with Miri is there; says what is missing.
