@@ -90,8 +90,8 @@ pub struct Child<'a> {
 }
 
 impl<'a> Child<'a> {
-    /// Makes an agent as its manifest entry says, not started. `pool` pays for all of it; `bits` are raised when it is gone.
-    pub fn spawn(kit: &Kit<'a>, entry: &Entry<'_>, pool: Pool, bits: u64) -> core::result::Result<Self, StartError> {
+    /// Makes an agent as its manifest entry says, not started, on `core` or on init's. `pool` pays for all of it; `bits` are raised when it is gone.
+    pub fn spawn(kit: &Kit<'a>, entry: &Entry<'_>, pool: Pool, bits: u64, core: Option<u32>) -> core::result::Result<Self, StartError> {
         let image = kit.bundle.find(entry.image).ok_or(ImageError::Missing)?;
         let pages = u64::from(entry.pool_kib) / 4;
         let layout = Layout::of(&image, pages)?;
@@ -101,7 +101,7 @@ impl<'a> Child<'a> {
         let memory = Memory::reserve(layout, kit.frames, pool)?;
         let spawned = spawn(pool, entry.mailbox_pages.into(), quota, ABI_VERSION)?;
         let child = Self { agent: spawned.agent, id: spawned.id, memory };
-        match child.prepare(entry, kit.faults, bits) {
+        match child.prepare(entry, kit.faults, bits, core) {
             Ok(()) => Ok(child),
             Err(error) => {
                 child.end();
@@ -110,7 +110,11 @@ impl<'a> Child<'a> {
         }
     }
 
-    fn prepare(&self, entry: &Entry<'_>, faults: Service, bits: u64) -> Result<()> {
+    fn prepare(&self, entry: &Entry<'_>, faults: Service, bits: u64, core: Option<u32>) -> Result<()> {
+        if let Some(core) = core {
+            // A reservation is admitted on a core and stays there: it moves before it has its class.
+            self.agent.migrate(core.into())?;
+        }
         self.agent.name(entry.name.as_bytes())?;
         self.agent.supervise(Some(faults))?;
         self.agent.watch(bits)?;

@@ -201,7 +201,13 @@ impl Server for Init<'_> {
         }
     }
 
-    fn spawn(&mut self, caller: &Caller, program: Name<'_>, arguments: Arguments<'_>) -> Result<types::AgentId, Failure> {
+    fn spawn(
+        &mut self,
+        caller: &Caller,
+        program: Name<'_>,
+        arguments: Arguments<'_>,
+        core: Option<u32>,
+    ) -> Result<types::AgentId, Failure> {
         if self.supervisor.is_stopping() {
             return Err(Error::Stopping.into());
         }
@@ -211,7 +217,7 @@ impl Server for Init<'_> {
         if !self.may_start(caller)?.any(|allowed| allowed == number) {
             return Err(Error::NotAllowed.into());
         }
-        match self.spawn_program(number, &arguments) {
+        match self.spawn_program(number, &arguments, core) {
             Ok(Some(id)) => Ok(id.0),
             Ok(None) => Err(Error::TooManyPrograms.into()),
             Err(StartError::Image(error)) => Err(Error::BadImage(error.fault()).into()),

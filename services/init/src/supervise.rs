@@ -240,7 +240,7 @@ impl<'a> Init<'a> {
         }
         let child = match &mut server.child {
             Some(child) => child,
-            none => none.insert(Child::spawn(&boot.kit, entry, Pool::OWN, bits)?),
+            none => none.insert(Child::spawn(&boot.kit, entry, Pool::OWN, bits, None)?),
         };
         Ok(launch(child, entry, badge, &boot.kit, "")?)
     }
@@ -387,14 +387,14 @@ impl<'a> Init<'a> {
         program.child.end();
     }
 
-    /// Starts a program.
-    pub fn spawn_program(&mut self, entry: usize, arguments: &str) -> Result<Option<AgentId>, StartError> {
+    /// Starts a program on this core, or on init's.
+    pub fn spawn_program(&mut self, entry: usize, arguments: &str, core: Option<u32>) -> Result<Option<AgentId>, StartError> {
         let program = entry.checked_sub(self.servers.len());
         let Self { boot, programs, .. } = self;
         let manifest = program.and_then(|number| boot.manifest.programs.get(number));
         let (Some(program), Some((place, run))) = (manifest, programs.reserve()) else { return Ok(None) };
         let badge = Badge { entry: entry as u16, run };
-        let mut child = Child::spawn(&boot.kit, &program.entry, boot.programs, place.bit())?;
+        let mut child = Child::spawn(&boot.kit, &program.entry, boot.programs, place.bit(), core)?;
         if let Err(error) = launch(&mut child, &program.entry, badge, &boot.kit, arguments) {
             child.end();
             return Err(error.into());

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::string::String;
 use std::vec::Vec;
 
-use aios_abi::call::{AgentOp, SLOT_ANY, SLOT_POOL, SLOT_SELF, init};
+use aios_abi::call::{AgentOp, CLASS_EDF, SLOT_ANY, SLOT_POOL, SLOT_SELF, init};
 use aios_abi::info::Info;
 use aios_abi::message::SendInfo;
 use aios_abi::record::{AgentRecord, SlotRecord, Table};
@@ -19,6 +19,8 @@ use aios_rt::sys::{Regs, fake};
 
 /// Id of init itself.
 pub const INIT: AgentId = AgentId::new(1, 1);
+/// Cores of the machine.
+const CORES: u64 = 4;
 
 /// A capability.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +55,7 @@ pub struct Sim {
     pub quota: u64,
     pub pool: u64,
     pub class: Option<[u64; 3]>,
+    pub core: u64,
     pub watch: u64,
     pub supervised: bool,
     pub suspended: bool,
@@ -358,6 +361,7 @@ impl State {
                     quota: x[1],
                     pool,
                     class: None,
+                    core: 0,
                     watch: 0,
                     supervised: false,
                     suspended: false,
@@ -436,7 +440,11 @@ impl State {
     fn control(&mut self, regs: &mut Regs) -> Result<(), Error> {
         let x = regs.x;
         let operation = AgentOp::from_number(x[0]).unwrap();
-        let right = if operation == AgentOp::Kill { Rights::KILL } else { Rights::CONTROL };
+        let right = match operation {
+            AgentOp::Kill => Rights::KILL,
+            AgentOp::Migrate => Rights::SCHEDULE,
+            _ => Rights::CONTROL,
+        };
         let id = self.cap(regs.x9, Kind::Agent, right)?.object;
         let slow = self.slow;
         if operation == AgentOp::Supervise {
@@ -452,6 +460,9 @@ impl State {
                 let bytes = [x[1].to_le_bytes(), x[2].to_le_bytes()].concat();
                 sim.name = super::text(&bytes).trim_end_matches('\0').into();
             }
+            AgentOp::Migrate if x[1] >= CORES => return Err(Error::NoSuchCore),
+            AgentOp::Migrate if sim.class.is_some_and(|class| class[0] == CLASS_EDF) => return Err(Error::WrongState),
+            AgentOp::Migrate => sim.core = x[1],
             AgentOp::Supervise => sim.supervised = true,
             AgentOp::Kill => self.kill(id),
             AgentOp::Restart if sim.doing == Doing::Clearing => return Err(Error::Busy),

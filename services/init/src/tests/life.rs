@@ -308,14 +308,14 @@ fn a_console_that_is_down_for_long_is_announced_on_the_line() {
 fn programs_run_and_are_waited_for() {
     let mut machine = Machine::up(MANIFEST);
     let mut shell = Client::new(machine.speak("shell"));
-    assert_eq!(shell.spawn(name("nothing"), name(""), FOREVER), Err(CallError::Service(Refused::UnknownProgram)));
-    assert_eq!(shell.spawn(name("other"), name(""), FOREVER), Err(CallError::Service(Refused::NotAllowed)));
+    assert_eq!(shell.spawn(name("nothing"), name(""), None, FOREVER), Err(CallError::Service(Refused::UnknownProgram)));
+    assert_eq!(shell.spawn(name("other"), name(""), None, FOREVER), Err(CallError::Service(Refused::NotAllowed)));
     {
         let page = shell.programs(0, FOREVER).unwrap();
         assert_eq!((page.total, page.programs.iter().map(|name| name.as_str()).collect::<Vec<_>>()), (1, Vec::from(["job"])));
     }
-    let first = shell.spawn(name("job"), name("12 of them"), FOREVER).unwrap();
-    let second = shell.spawn(name("job"), name(""), FOREVER).unwrap();
+    let first = shell.spawn(name("job"), name("12 of them"), None, FOREVER).unwrap();
+    let second = shell.spawn(name("job"), name(""), None, FOREVER).unwrap();
     let pool = 2;
     let sim = machine.kernel.state().agents[&first].clone();
     let [_, stack, number, _, text, length] = sim.started.unwrap();
@@ -332,7 +332,7 @@ fn programs_run_and_are_waited_for() {
     assert_eq!(shell.wait(4711, FOREVER), Err(CallError::Service(Refused::UnknownAgent)));
     shell.kill(second, FOREVER).unwrap();
     assert_eq!(shell.wait(second, FOREVER), Ok(Reason::Killed));
-    let third = shell.spawn(name("job"), name(""), FOREVER).unwrap();
+    let third = shell.spawn(name("job"), name(""), None, FOREVER).unwrap();
     let bits = machine.kernel.murder(aios_abi::AgentId(third));
     machine.event(Event::Notification { bits });
     assert_eq!(Client::new(machine.speak("shell")).wait(third, FOREVER), Ok(Reason::Killed));
@@ -341,13 +341,28 @@ fn programs_run_and_are_waited_for() {
 }
 
 #[test]
+fn a_program_with_a_reservation_starts_on_the_core_that_it_is_to_run_on_or_not_at_all() {
+    let edf = "class = { edf = { budget_us = 500, period_us = 10_000 } }\npool_kib = 1_024\nmailbox_pages = 2";
+    let mut machine = Machine::up(&MANIFEST.replace("class = { fair = { weight = 100 } }\npool_kib = 1_024\nmailbox_pages = 2", edf));
+    let mut shell = Client::new(machine.speak("shell"));
+    let job = shell.spawn(name("job"), name(""), Some(3), FOREVER).unwrap();
+    let refused = shell.spawn(name("job"), name(""), Some(4), FOREVER);
+    assert_eq!(refused, Err(CallError::Service(Refused::Kernel(Error::NoSuchCore.code()))));
+    let state = machine.kernel.state();
+    let sim = &state.agents[&job];
+    assert_eq!((sim.core, sim.class, sim.doing), (3, Some([1, 500_000, 10_000_000]), Doing::Running));
+    let left = state.agents.iter().filter(|(id, sim)| **id != job && sim.name == "job" && sim.doing != Doing::Gone).count();
+    assert_eq!(left, 0, "what can't be where it is to be does not stay");
+}
+
+#[test]
 fn as_many_programs_run_as_there_is_memory_for() {
     let mut machine = Machine::up(&MANIFEST.replace("pool_kib = 1_024", "pool_kib = 256"));
     let mut shell = Client::new(machine.speak("shell"));
     for _ in 0..crate::programs::RUNNING_MAX {
-        shell.spawn(name("job"), name(""), FOREVER).unwrap();
+        shell.spawn(name("job"), name(""), None, FOREVER).unwrap();
     }
-    assert_eq!(shell.spawn(name("job"), name(""), FOREVER), Err(CallError::Service(Refused::TooManyPrograms)));
+    assert_eq!(shell.spawn(name("job"), name(""), None, FOREVER), Err(CallError::Service(Refused::TooManyPrograms)));
 }
 
 #[test]
@@ -355,11 +370,11 @@ fn the_system_stops_in_the_reverse_order() {
     let mut machine = Machine::up(MANIFEST);
     let order: Vec<_> = ["shell", "logd", "uartd"].iter().map(|name| machine.kernel.agent(name).0).collect();
     let mut shell = Client::new(machine.speak("shell"));
-    let program = shell.spawn(name("job"), name(""), FOREVER).unwrap();
+    let program = shell.spawn(name("job"), name(""), None, FOREVER).unwrap();
     shell.shutdown(FOREVER).unwrap();
     machine.run();
     assert_eq!(machine.kernel.state().agents[&program].doing, Doing::Gone);
-    assert_eq!(Client::new(machine.speak("shell")).spawn(name("job"), name(""), FOREVER), Err(CallError::Service(Refused::Stopping)));
+    assert_eq!(Client::new(machine.speak("shell")).spawn(name("job"), name(""), None, FOREVER), Err(CallError::Service(Refused::Stopping)));
     for id in &order {
         assert_eq!(machine.kernel.state().notified.last(), Some(&(id.0, 4)), "it is asked to stop");
         assert_ne!(machine.kernel.state().agents[&id.0].doing, Doing::Gone);

@@ -127,7 +127,7 @@ fn an_entry_that_lists_less_may_less() {
     let mut machine = Machine::up(&without);
     let mut shell = Operator::new(machine.speak("shell"));
     let refused = Err(CallError::Refused(ErrorCode::MissingRight.code()));
-    assert_eq!(shell.spawn(name("job"), name(""), FOREVER).map(|_| ()), refused);
+    assert_eq!(shell.spawn(name("job"), name(""), None, FOREVER).map(|_| ()), refused);
     assert_eq!(shell.shutdown(FOREVER), refused);
     assert!(shell.services(0, FOREVER).is_ok());
 }
@@ -136,7 +136,7 @@ fn an_entry_that_lists_less_may_less() {
 fn what_was_given_can_be_taken_away() {
     let mut machine = Machine::up(MANIFEST);
     let mut shell = Operator::new(machine.speak("shell"));
-    let job = aios_abi::AgentId(shell.spawn(name("job"), name(""), FOREVER).unwrap());
+    let job = aios_abi::AgentId(shell.spawn(name("job"), name(""), None, FOREVER).unwrap());
     let log = Client::new(machine.speak("job")).resolve(name("/svc/log"), FOREVER).unwrap().handle();
     machine.kernel.hand(log, job, 9);
     machine.kernel.hand(log, job, 10);

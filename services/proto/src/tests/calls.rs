@@ -116,7 +116,7 @@ fn call_everything(peer: &mut Peer) -> Outcomes {
         note("services", code(client.services(0, 0)));
         note("restart", code(client.restart(name, 0)));
         note("kill", code(client.kill(3, 0)));
-        note("spawn", code(client.spawn(name, Text::truncated("-v"), 0)));
+        note("spawn", code(client.spawn(name, Text::truncated("-v"), Some(2), 0)));
         note("open-agent", code(client.open_agent(3, 0)));
         note("shutdown", code(client.shutdown(0)));
         note("reboot", code(client.reboot(0)));

@@ -307,7 +307,7 @@ fn endless_loop(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
     shut_down(&mut machine)
 }
 
-/// A program that can't run where it is to run is not started at all.
+/// A program starts where it is to run, or not at all.
 fn no_such_core(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
     let launch = lab.launch(profile)?;
     let mut machine = lab.boot(&launch)?;
@@ -319,6 +319,14 @@ fn no_such_core(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
     {
         bail!("status {}, {} agents were there before:\n{}", reply.status, agents, reply.output);
     }
+    // One that has a reservation is there from the beginning: nothing could move it later.
+    let there = profile.smp - 1;
+    let id = spawn(&mut machine, &format!("--core {there} watchdog edf 300000 10000000 100000"))?;
+    let watchdog = row(&mut machine, "ps", "id", &id)?;
+    if number(&watchdog, "core")? != u64::from(there) || !text(&watchdog, "class")?.starts_with("edf ") {
+        bail!("it was to run on core {there}: {watchdog:?}");
+    }
+    lab::succeed(&mut machine, &format!("kill {id}"))?;
     shut_down(&mut machine)
 }
 

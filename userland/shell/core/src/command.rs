@@ -242,7 +242,12 @@ pub const COMMANDS: &[Command] = &[
             Argument { name: "argument", kind: Kind::Text, count: Count::Rest, help: "handed to the program" },
         ],
         flags: &[
-            Flag { long: "core", short: None, value: Some(("number", Kind::Core)), help: "where it runs (the shell's core)" },
+            Flag {
+                long: "core",
+                short: None,
+                value: Some(("number", Kind::Core)),
+                help: "where it runs, from its first instruction on (0)",
+            },
             Flag { long: "wait", short: Some('w'), value: None, help: "wait for its end, and fail unless that is an exit with status 0" },
         ],
     },

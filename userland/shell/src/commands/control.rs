@@ -35,16 +35,9 @@ pub fn spawn(shell: &mut Shell, program: &str, arguments: &str, core: Option<u64
     if let Some(core) = core.filter(|core| *core >= cores) {
         return Err(Fail::other(format_args!("there is no core {core}; the machine has {cores}, counted from 0")));
     }
-    let id = start(shell, program, arguments)?;
+    let id = start(shell, program, arguments, core)?;
     shell.print(&format!("{program} is agent {id:?}\n"));
     defmt::info!("started {=str} as {=u64:#x}", program, id.0);
-    if let Some(core) = core
-        && let Err(fail) = move_to(shell, id, core)
-        && shell.system.supervisor().wait(id.0, Deadline::after(LOOK_NS).0).is_err()
-    {
-        // It has not ended before it could be moved, which is no failure.
-        return Err(fail);
-    }
     if wait { await_end(shell, program, id) } else { Ok(()) }
 }
 
@@ -98,10 +91,12 @@ fn await_end(shell: &mut Shell, program: &str, id: AgentId) -> Result<(), Fail> 
     }
 }
 
-/// Starts a program.
-pub fn start(shell: &Shell, program: &str, arguments: &str) -> Result<AgentId, Fail> {
+/// Starts a program on this core, or on the supervisor's.
+pub fn start(shell: &Shell, program: &str, arguments: &str, core: Option<u64>) -> Result<AgentId, Fail> {
     let words = Arguments::new(arguments).map_err(|_| Fail::other(format_args!("more than {} bytes of arguments", Arguments::MAX)))?;
-    let id = shell.system.supervisor().spawn(name(program)?, words, deadline()).map_err(|error| Fail::call(SPAWN, error))?;
+    // What is no core's number for the supervisor is none for the kernel.
+    let core = core.map(|core| u32::try_from(core).unwrap_or(u32::MAX));
+    let id = shell.system.supervisor().spawn(name(program)?, words, core, deadline()).map_err(|error| Fail::call(SPAWN, error))?;
     Ok(AgentId(id))
 }
 

@@ -26,7 +26,7 @@ const FAULTS: [&str; 8] =
 /// Starts a test of the test program.
 fn begin(shell: &Shell, test: &str) -> Result<(AgentId, End), Fail> {
     let test = by_name(test).ok_or_else(|| Fail::other(format_args!("the test program has no `{test}`")))?;
-    Ok((start(shell, PROGRAM, &test.number.to_string())?, test.end))
+    Ok((start(shell, PROGRAM, &test.number.to_string(), None)?, test.end))
 }
 
 /// Waits for the end of a program.
