@@ -236,7 +236,10 @@ pub const COMMANDS: &[Command] = &[
     Command {
         name: "spawn",
         summary: "start a program",
-        details: &["The program runs with the capabilities that its entry in the boot manifest lists."],
+        details: &[
+            "The program runs with the capabilities that its entry in the boot manifest lists. What stands behind its name is its own; a word",
+            "there that looks like a flag of `spawn` takes a `--` before it.",
+        ],
         arguments: &[
             Argument { name: "program", kind: Kind::Program, count: Count::One, help: "program of the boot manifest" },
             Argument { name: "argument", kind: Kind::Text, count: Count::Rest, help: "handed to the program" },

@@ -41,6 +41,8 @@ pub enum ErrorKind {
     FlagTakesNoValue(&'static str),
     /// The flag is given twice.
     FlagTwice(&'static str),
+    /// A flag of the command stands among the words of the program that it is to start.
+    FlagBehind(&'static Command, &'static str),
     /// A word is not what is needed here: the argument's or flag's name, and what it may be.
     BadValue(&'static str, Kind),
     /// An argument is missing.
@@ -76,7 +78,10 @@ impl ParseError {
 
     fn usage(&self) -> Option<String> {
         match self.kind {
-            ErrorKind::UnknownFlag(command, _) | ErrorKind::Missing(command, ..) | ErrorKind::TooMany(command) => Some(command.usage()),
+            ErrorKind::UnknownFlag(command, _)
+            | ErrorKind::Missing(command, ..)
+            | ErrorKind::TooMany(command)
+            | ErrorKind::FlagBehind(command, _) => Some(command.usage()),
             _ => None,
         }
     }
@@ -112,6 +117,9 @@ impl fmt::Display for ParseError {
             ErrorKind::FlagNeedsValue(flag, kind) => write!(f, "--{flag} needs {kind}"),
             ErrorKind::FlagTakesNoValue(flag) => write!(f, "--{flag} takes no value"),
             ErrorKind::FlagTwice(flag) => write!(f, "--{flag} is given twice"),
+            ErrorKind::FlagBehind(command, flag) => {
+                write!(f, "--{flag} of `{}` stands before the first argument; put `--` before words that only look like it", command.name)
+            }
             ErrorKind::BadValue(name, kind) => write!(f, "{name} must be {kind}"),
             ErrorKind::Missing(command, name, kind) => write!(f, "`{}` needs {name}, {kind}", command.name),
             ErrorKind::TooMany(command) => write!(f, "`{}` takes no more arguments", command.name),

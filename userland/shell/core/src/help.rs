@@ -7,16 +7,13 @@ use core::fmt;
 use crate::command::{Argument, COMMANDS, Command, Count, Flag};
 
 impl Command {
-    /// The usage line, such as `log [level] [agent] [-f|--follow] [-n|--lines <number>]`.
+    /// The usage line, such as `log [level] [agent] [-f|--follow] [-n|--lines <number>]`. Flags stand first where words behind them are taken as they are.
     pub fn usage(&self) -> String {
-        let mut usage = String::from(self.name);
-        for argument in self.arguments {
-            usage += &format!(" {argument}");
-        }
-        for flag in self.flags {
-            usage += &format!(" [{flag}]");
-        }
-        usage
+        let arguments: String = self.arguments.iter().map(|argument| format!(" {argument}")).collect();
+        let flags: String = self.flags.iter().map(|flag| format!(" [{flag}]")).collect();
+        let rest = self.arguments.last().is_some_and(|argument| argument.count == Count::Rest);
+        let (first, second) = if rest { (flags, arguments) } else { (arguments, flags) };
+        format!("{}{first}{second}", self.name)
     }
 }
 

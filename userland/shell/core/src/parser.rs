@@ -124,12 +124,20 @@ impl CommandParser {
         // Words for a program are the program's own, whatever they look like, once the first one has been seen.
         let own_words = in_rest && !self.arguments.positional.is_empty();
         let flag_like = word.text.len() > 1 && word.text.starts_with('-') && !word.quoted;
-        if !flag_like || self.end_of_flags || own_words {
+        if !flag_like || self.end_of_flags {
             return self.positional(word);
         }
         if word.text == "--" {
             self.end_of_flags = true;
             return Ok(());
+        }
+        if own_words {
+            // But what looks like a flag of this command was most likely meant as one.
+            let name = word.text.split_once('=').map_or(word.text, |(name, _)| name);
+            return match self.command.flags.iter().find(|flag| flag.is(name)) {
+                Some(flag) => Err(ParseError::new(ErrorKind::FlagBehind(self.command, flag.long), word.span)),
+                None => self.positional(word),
+            };
         }
         // `echo -x` has no flags to mistake its text for.
         if in_rest && self.command.flags.is_empty() {

@@ -58,6 +58,15 @@ fn statements_are_understood() {
                 wait: false,
             },
         ),
+        (
+            "spawn assist -- -w '--core' -- x",
+            Statement::Spawn {
+                program: "assist".into(),
+                arguments: ["-w", "--core", "--", "x"].map(String::from).into(),
+                core: None,
+                wait: false,
+            },
+        ),
         ("spawn --core 0x1 -w assist", Statement::Spawn { program: "assist".into(), arguments: vec![], core: Some(1), wait: true }),
         ("echo -x 'it''s' \"a\\\"b\" c\\;d", Statement::Echo { words: ["-x", "its", "a\"b", "c;d"].map(String::from).to_vec() }),
         ("echo -- --", Statement::Echo { words: vec!["--".into()] }),
@@ -87,6 +96,12 @@ fn messages_point_at_the_place() {
         ("kill -9 x", &["`kill` has no flag `-9`; it has none"]),
         ("ps x", &["`ps` takes no more arguments", "     ^"]),
         ("ps --json=1", &["--json takes no value"]),
+        (
+            "spawn assist spin --core 1",
+            &["--core of `spawn` stands before", "usage: spawn [--core <number>] [-w|--wait] <program> [argument]..."],
+        ),
+        ("spawn assist -w", &["--wait of `spawn` stands before", "               ^~"]),
+        ("spawn assist --core=1", &["--core of `spawn` stands before"]),
         ("ps --json --json", &["--json is given twice"]),
         ("top -n", &["--count needs a number"]),
         ("top -n x", &["count must be a number", "         ^"]),
