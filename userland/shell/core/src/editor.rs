@@ -16,6 +16,8 @@ pub enum Outcome {
     Refused,
     /// The line is finished.
     Submit(String),
+    /// The line is finished, but not all of it was taken: it is thrown away.
+    Cut(String),
     /// Ctrl-C: the line is thrown away.
     Interrupt,
     /// Ctrl-D on an empty line.
@@ -45,6 +47,8 @@ pub struct Editor {
     browsing: Option<(usize, Line)>,
     search: Option<Search>,
     cut: String,
+    /// Some of what was typed had no room, and the line was not changed by hand since.
+    overflowed: bool,
 }
 
 impl Editor {
@@ -67,13 +71,36 @@ impl Editor {
         }
     }
 
+    /// Something that belongs to this line was lost: it is not what was meant.
+    pub fn lose(&mut self) {
+        self.overflowed = true;
+    }
+
     /// Takes one key.
     pub fn key(&mut self, key: Key) -> Outcome {
+        let outcome = self.key_of_line(key);
+        match (key, &outcome) {
+            // It was refused for want of room, as nothing else refuses a character.
+            (Key::Char(_), Outcome::Refused) => self.overflowed = true,
+            // Who removes something, or takes another line, sees what there is.
+            (Key::Char(_) | Key::Left | Key::Right | Key::Home | Key::End, _) => {}
+            (_, Outcome::Edited) => self.overflowed = false,
+            _ => {}
+        }
+        outcome
+    }
+
+    fn key_of_line(&mut self, key: Key) -> Outcome {
         if self.search.is_some() {
             return self.search_key(key);
         }
         let line = &mut self.line;
         let changed = match key {
+            Key::Enter if self.overflowed => {
+                let text = String::from(self.line.text());
+                self.reset();
+                return Outcome::Cut(text);
+            }
             Key::Enter => return Outcome::Submit(self.submit()),
             Key::Tab => return Outcome::Complete,
             Key::Ctrl('c') => {
@@ -115,6 +142,7 @@ impl Editor {
         self.line.clear();
         self.browsing = None;
         self.search = None;
+        self.overflowed = false;
     }
 
     fn submit(&mut self) -> String {
@@ -187,7 +215,7 @@ impl Editor {
                 }
             },
             // Everything else takes what was found and means what it always means.
-            _ => return self.key(key),
+            _ => return self.key_of_line(key),
         }
         match search.found.and_then(|age| self.history.get(age)) {
             Some(text) if !search.part.is_empty() => self.line.set(text),

@@ -18,6 +18,7 @@ use crate::complete::{Names, complete};
 use crate::editor::{Editor, Outcome};
 use crate::help;
 use crate::key::{Decoder, Key};
+use crate::line::Line;
 use crate::parser::{Joiner, Script, parse};
 use crate::screen::{Screen, Terminal};
 use crate::statement::Statement;
@@ -82,6 +83,8 @@ pub struct Session {
     state: State,
     /// Input that came while a command ran.
     waiting: VecDeque<u8>,
+    /// Some of it had no room.
+    overflowed: bool,
     /// Whether Tab was the last key: a second one lists the candidates.
     tabbed: bool,
     out: Vec<u8>,
@@ -103,6 +106,7 @@ impl Session {
             screen: Screen::new(Terminal::Dumb),
             state: State::Prompt,
             waiting: VecDeque::new(),
+            overflowed: false,
             tabbed: false,
             out: Vec::new(),
             actions: Vec::new(),
@@ -162,6 +166,12 @@ impl Session {
             self.run(rest, status);
             let waiting: Vec<u8> = self.waiting.drain(..).collect();
             self.input(&waiting, names);
+            if let State::Prompt = self.state
+                && core::mem::take(&mut self.overflowed)
+            {
+                // The end of what waited goes on with what comes now, and something between them is lost.
+                self.editor.lose();
+            }
             self.show();
         }
         self.take()
@@ -204,11 +214,13 @@ impl Session {
     fn wait(&mut self, byte: u8) {
         if byte == INTERRUPT {
             self.waiting.clear();
+            self.overflowed = false;
             self.flush();
             self.actions.push(Action::Interrupt);
         } else if self.waiting.len() < WAITING_MAX {
             self.waiting.push_back(byte);
         } else {
+            self.overflowed = true;
             self.out.push(BEEP);
         }
     }
@@ -226,6 +238,7 @@ impl Session {
                 }
             }
             Outcome::Submit(line) => self.submit(&line),
+            Outcome::Cut(line) => self.refuse_cut(&line),
             Outcome::Interrupt => {
                 self.out.extend_from_slice(b"^C");
                 self.screen.leave(&mut self.out);
@@ -271,6 +284,20 @@ impl Session {
                 self.prompt();
             }
         }
+    }
+
+    /// A line of which a part was lost does nothing: what is left of it may mean something else.
+    fn refuse_cut(&mut self, line: &str) {
+        self.screen.draw(&mut self.out, PROMPT, line, line.len());
+        self.screen.leave(&mut self.out);
+        mark(&mut self.out, sentinel::BEGIN, None);
+        let text = format!(
+            "error: a part of the line had no room, nothing of it was run: a line has at most {} bytes, and {WAITING_MAX} wait while a command runs\n",
+            Line::SIZE_MAX
+        );
+        push_text(&mut self.out, &text);
+        mark(&mut self.out, sentinel::STATUS, Some(status::USAGE));
+        self.prompt();
     }
 
     fn begin(&mut self, script: Script) {

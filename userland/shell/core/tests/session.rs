@@ -223,3 +223,25 @@ fn what_the_terminal_shows_is_prompt_and_line() {
         assert_eq!(terminal.text(), expected.text());
     }
 }
+
+#[test]
+fn a_line_of_which_a_part_was_lost_does_nothing() {
+    let refused = |text: &str| text.contains("<begin>error: a part of the line had no room") && text.ends_with("<status;2>aios> <prompt>");
+    let mut session = started();
+    let long = format!("uptime; echo {}\r", "x".repeat(2000));
+    let (text, run) = seen(&session.feed(long.as_bytes(), &NoNames));
+    assert!(run.is_empty() && refused(&text), "{text}");
+    // Neither does one of which a part was lost while a command ran.
+    let (_, run) = seen(&session.feed(b"ps\r", &NoNames));
+    assert_eq!(run.len(), 1, "the next line is a new one");
+    session.feed(&[b"mem\r".as_slice(), b"echo ", &[b'x'; WAITING_MAX]].concat(), &NoNames);
+    let (_, run) = seen(&session.finish(0, &NoNames));
+    assert_eq!(run, [Statement::Mem { json: false }], "what was there before is whole");
+    session.finish(0, &NoNames);
+    let (text, run) = seen(&session.feed(b"; uptime\r", &NoNames));
+    assert!(run.is_empty() && refused(&text), "{text}");
+    // Who shortens the line sees what there is.
+    session.feed(format!("uptime{}", " ".repeat(2000)).as_bytes(), &NoNames);
+    let (_, run) = seen(&session.feed(b"\x17\x15uptime\r", &NoNames));
+    assert_eq!(run.len(), 1);
+}
