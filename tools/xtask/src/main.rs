@@ -88,7 +88,7 @@ fn perform(command: &Command) -> Result<ExitCode> {
     cleanup::install()?;
     let workspace = Workspace::find()?;
     match command {
-        Command::Run(options) => run::run(&workspace, options),
+        Command::Run(options) => return run::run(&workspace, options),
         Command::Test(options) => return test::run(&workspace, options),
         Command::Bench(options) => bench::run(&workspace, options),
         Command::Gdb(options) => gdb::run(&workspace, options),

@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Read, Write, stdin, stdout};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -22,7 +23,8 @@ use crate::workspace::Workspace;
 ///
 /// Installs what is missing where it may, builds, boots. On a terminal every key goes to the system's shell, Ctrl-C too; Ctrl-A X
 /// leaves (Ctrl-A Ctrl-A sends a Ctrl-A). With -c, or with lines piped in, the commands are run one by one and their output alone
-/// is written to standard output; the exit code is 0 when all of them succeeded and the machine shut down cleanly.
+/// is written to standard output; each line is a command, or several between semicolons. The exit code is 0 when all of them succeeded and
+/// the machine shut down cleanly, else the status of the first that failed, or 1 where that is none from 1 to 125.
 #[derive(clap::Args)]
 pub struct Options {
     /// The profile under targets/ whose manifest makes the bundle
@@ -46,7 +48,7 @@ pub struct Options {
     /// QEMU's processor name
     #[arg(long, value_name = "NAME")]
     pub cpu: Option<String>,
-    /// No colours, no spinner, no keys
+    /// No colours, no spinner, no keys: without commands the console is only shown, until the machine ends
     #[arg(long)]
     pub headless: bool,
     /// Commands for the shell, separated by semicolons; then shut down
@@ -96,7 +98,7 @@ enum Driver {
 }
 
 /// Runs the command.
-pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
+pub fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let progress = Progress::new(options.headless);
     let profile = options.profile(workspace)?;
     let driver = driver(options)?;
@@ -115,8 +117,8 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     machine.serial().decode(Rc::new(artifacts.frames()?));
     let outcome = boot(&mut machine, &profile, &progress, options.verbose).map_err(anyhow::Error::from).and_then(|banner| match driver {
         Driver::Commands(lines) => commands_one_by_one(&mut machine, &lines),
-        Driver::Person => person(&mut machine, &banner, &progress),
-        Driver::Nobody => nobody(&mut machine, &banner),
+        Driver::Person => person(&mut machine, &banner, &progress).map(|()| ExitCode::SUCCESS),
+        Driver::Nobody => nobody(&mut machine, &banner).map(|()| ExitCode::SUCCESS),
     });
     // A machine that stopped by itself explains itself: everything it said goes to the user.
     if let Err(error) = &outcome
@@ -129,21 +131,18 @@ pub fn run(workspace: &Workspace, options: &Options) -> Result<()> {
 
 fn driver(options: &Options) -> Result<Driver> {
     if let Some(text) = &options.command {
-        let lines = commands::split(text);
+        let lines = commands::split(text).context("-c")?;
         if lines.is_empty() {
             bail!("-c: there is no command in '{text}'");
         }
         return Ok(Driver::Commands(lines));
     }
-    if options.headless {
-        return Ok(Driver::Nobody);
-    }
     if stdin().is_terminal() {
-        return Ok(Driver::Person);
+        return Ok(if options.headless { Driver::Nobody } else { Driver::Person });
     }
     let mut text = String::new();
     stdin().read_to_string(&mut text).context("can't read commands from standard input")?;
-    Ok(Driver::Commands(commands::split(&text)))
+    Ok(Driver::Commands(commands::split(&text).context("standard input")?))
 }
 
 /// Waits for the prompt; returns the text since the last stage, which belongs to the shell.
@@ -170,8 +169,9 @@ fn boot(machine: &mut Machine, profile: &Profile, progress: &Progress, verbose: 
     Ok(banner)
 }
 
-fn commands_one_by_one(machine: &mut Machine, lines: &[String]) -> Result<()> {
-    let mut failed = Vec::new();
+/// Runs the commands and shuts down. A command that fails is told on standard error, and its status becomes the exit code.
+fn commands_one_by_one(machine: &mut Machine, lines: &[String]) -> Result<ExitCode> {
+    let mut code = ExitCode::SUCCESS;
     let mut off = false;
     for line in lines {
         if off {
@@ -184,7 +184,10 @@ fn commands_one_by_one(machine: &mut Machine, lines: &[String]) -> Result<()> {
             let _ = out.write_all(&text).and_then(|()| out.flush());
         })?;
         if reply.status != 0 {
-            failed.push(format!("'{line}' ended with status {}", reply.status));
+            eprintln!("xtask: '{line}' ended with status {}", reply.status);
+            if code == ExitCode::SUCCESS {
+                code = exit_code(reply.status);
+            }
         }
         match reply.after {
             After::Ready => {}
@@ -196,7 +199,15 @@ fn commands_one_by_one(machine: &mut Machine, lines: &[String]) -> Result<()> {
     if !off {
         machine.shutdown().map_err(|stop| anyhow!(stop).context("the machine did not shut down"))?;
     }
-    if failed.is_empty() { Ok(()) } else { bail!("{}", failed.join("; ")) }
+    Ok(code)
+}
+
+/// A command's status as this program's: 126 and more are a shell's own words on programs that it can't start or that a signal ended.
+fn exit_code(status: u32) -> ExitCode {
+    match status {
+        0..=125 => ExitCode::from(status as u8),
+        _ => ExitCode::FAILURE,
+    }
 }
 
 fn person(machine: &mut Machine, banner: &[u8], progress: &Progress) -> Result<()> {
