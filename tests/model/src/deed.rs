@@ -147,7 +147,11 @@ pub fn choices(state: &State, agent: u16, menu: &[Verb], bound: usize, name: imp
         let ready = match verb {
             Verb::Reply | Verb::ReplyRecv => !mind.hands.is_empty(),
             Verb::ReplyAgain => mind.answered != 0,
+            // A message may bring one.
+            Verb::Recv => !is_full(agent),
             Verb::Grant(to, _) | Verb::MapInto(to) => !is_full(to),
+            // Two messages wait at most.
+            Verb::SendCap => state.agents().all(|agent| agent.mailbox.used_bytes() < 200),
             // Three agents at a time, and two in the places of others.
             Verb::Spawn(_) => {
                 let made = free_places(state, agent).filter(|(_, slot)| slot.kind == Kind::Agent).count();

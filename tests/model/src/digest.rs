@@ -275,7 +275,7 @@ fn agent(state: &State, names: &Names, agent: &Agent<Small>) -> u64 {
         slots.iter().flatten().for_each(|slot| print.word(names.loose(state, slot).short()));
         mailbox.pop(&envelope);
     }
-    print.words([who(state, agent.parent), agent.children.into(), who(state, agent.supervisor.0), agent.incarnation.into()]);
+    print.words([who(state, agent.parent), agent.children.into(), who(state, agent.supervisor.0), (agent.incarnation > 1) as u64]);
     for watcher in agent.watchers {
         print.words([who(state, watcher.0), watcher.1]);
     }

@@ -298,8 +298,8 @@ fn equals(state: &mut State) {
 /// One frame: derived, given to the other core, derived again, mapped, and revoked at each level.
 pub fn shared_frame() -> World {
     World { slots: 2, ..World::quiet("shared frame", neighbours) }
-        .with(A, &[Verb::Derive(SHARE), Verb::Grant(B, Transfer::Copy), Verb::Revoke, Verb::Drop])
-        .with(B, &[Verb::Derive(SHARE), Verb::Revoke, Verb::Drop, Verb::Map, Verb::Unmap])
+        .with(A, &[Verb::Derive(SHARE), Verb::Grant(B, Transfer::Copy), Verb::Revoke])
+        .with(B, &[Verb::Derive(SHARE), Verb::Revoke, Verb::Drop, Verb::Map])
 }
 
 /// Frames that come and go, mapped on both cores; their maker may end.
@@ -310,11 +310,18 @@ pub fn frame_ends() -> World {
         .with(B, &[Verb::Unmap, Verb::Drop])
 }
 
-/// Capabilities go to and fro between cores as copies, moves and derivations, and expire.
-pub fn passing() -> World {
-    World { slots: 2, ticks: 1, ..World::quiet("passing", neighbours) }
-        .with(A, &[Verb::DeriveBrief, Verb::Grant(B, Transfer::Move), Verb::Grant(B, Transfer::Derive), Verb::Revoke, Verb::Map])
-        .with(B, &[Verb::Grant(A, Transfer::Copy), Verb::Derive(SHARE), Verb::Drop, Verb::Stale])
+/// Capabilities move to and fro between cores, mapped or not; what was in their place before is named again.
+pub fn moves() -> World {
+    World { slots: 2, ..World::quiet("moves", neighbours) }
+        .with(A, &[Verb::Grant(B, Transfer::Move), Verb::Derive(SHARE), Verb::Map, Verb::Stale])
+        .with(B, &[Verb::Grant(A, Transfer::Move), Verb::Map, Verb::Stale])
+}
+
+/// Capabilities that expire, given to the other core and derived there.
+pub fn expiry() -> World {
+    World { slots: 2, ticks: 1, ..World::quiet("expiry", neighbours) }
+        .with(A, &[Verb::DeriveBrief, Verb::Grant(B, Transfer::Derive), Verb::Revoke])
+        .with(B, &[Verb::Derive(SHARE), Verb::Map, Verb::Drop])
 }
 
 /// A client and a server that is moved between the cores.
@@ -325,12 +332,25 @@ pub fn moving_server() -> World {
         .with(B, &[Verb::Recv, Verb::Reply, Verb::ReplyAgain])
 }
 
-/// A client with deadlines and a server, both of which may end or start over.
+/// A client with deadlines and a server, both of which may end.
 pub fn ending_server() -> World {
     World { ticks: 1, ..World::quiet("ending server", client) }
-        .with(INIT, &[Verb::Kill, Verb::Restart])
+        .with(INIT, &[Verb::Kill])
         .with(A, &[Verb::Call, Verb::CallBrief])
         .with(B, &[Verb::Recv, Verb::Reply, Verb::Exit])
+}
+
+/// A client and a server without a mailbox (where calls of former lives would gather), both of which may be started over.
+pub fn restarted_server() -> World {
+    let begin = |state: &mut State| {
+        spawn(state, 0, 0);
+        spawn(state, 0, 1);
+        connect(state, A, B, 0, Rights::SEND);
+    };
+    World::quiet("restarted server", begin)
+        .with(INIT, &[Verb::Restart, Verb::Start])
+        .with(A, &[Verb::Call])
+        .with(B, &[Verb::Recv, Verb::Reply])
 }
 
 /// Two agents that call each other.
@@ -353,7 +373,7 @@ pub fn mailboxes() -> World {
     })
     .with(INIT, &[Verb::Send(2000), Verb::Kill])
     .with(A, &[Verb::Recv])
-    .with(B, &[Verb::Send(2000), Verb::Send(8), Verb::Call])
+    .with(B, &[Verb::Send(2000), Verb::Call])
 }
 
 /// Rings that hold one packet: notifications, calls and capabilities between two cores.
@@ -400,9 +420,8 @@ pub fn heirs() -> World {
 /// Long work that interrupts stop after each step: revocations of what is mapped, and ends.
 pub fn interrupted() -> World {
     World { slots: 2, busy: true, ..World::quiet("interrupted", neighbours) }
-        .with(INIT, &[Verb::Kill])
-        .with(A, &[Verb::MapInto(B), Verb::Revoke, Verb::Derive(SHARE)])
-        .with(B, &[Verb::Unmap])
+        .with(A, &[Verb::MapInto(B), Verb::Revoke])
+        .with(B, &[Verb::Derive(SHARE), Verb::Unmap, Verb::Drop, Verb::Exit])
 }
 
 /// Capabilities that ride on messages.
@@ -412,11 +431,12 @@ pub fn riding() -> World {
         ..World::quiet("riding", |state| {
             client(state);
             frame(state, A);
+            let source = own(state, A, 17);
+            state.call(A, Call::CapDerive, &[(9, source), (0, SHARE.0 as u64)]);
         })
     }
-    .with(INIT, &[Verb::Kill])
     .with(A, &[Verb::SendCap, Verb::Revoke, Verb::Derive(SHARE), Verb::Drop])
-    .with(B, &[Verb::Recv, Verb::Map, Verb::Drop])
+    .with(B, &[Verb::Recv, Verb::Map, Verb::Drop, Verb::Exit])
 }
 
 /// All worlds.
@@ -424,9 +444,11 @@ pub fn all() -> Vec<World> {
     vec![
         shared_frame(),
         frame_ends(),
-        passing(),
+        moves(),
+        expiry(),
         moving_server(),
         ending_server(),
+        restarted_server(),
         equal_calls(),
         mailboxes(),
         full_rings(),

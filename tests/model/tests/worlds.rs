@@ -42,8 +42,13 @@ fn frame_ends() {
 }
 
 #[test]
-fn passing() {
-    holds(worlds::passing(), PART);
+fn moves() {
+    holds(worlds::moves(), PART);
+}
+
+#[test]
+fn expiry() {
+    holds(worlds::expiry(), PART);
 }
 
 #[test]
@@ -54,6 +59,11 @@ fn moving_server() {
 #[test]
 fn ending_server() {
     holds(worlds::ending_server(), PART);
+}
+
+#[test]
+fn restarted_server() {
+    holds(worlds::restarted_server(), PART);
 }
 
 #[test]
