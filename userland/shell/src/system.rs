@@ -15,7 +15,7 @@ use aios_rt::service::Remote;
 use aios_rt::slot::{Agent, Observe};
 use aios_rt::time::{Deadline, now};
 use aios_rt::{cap, info};
-use aios_shell_core::value::AgentRef;
+use aios_shell_core::value::{AgentRef, ServerName};
 use aios_shell_core::view::{ServiceRow, ServiceState};
 
 use crate::fail::{Denial, Fail};
@@ -143,10 +143,25 @@ impl System {
         self.table(agent)
     }
 
+    /// Whose names are theirs alone: init, which has no parent, and the servers as the supervisor knows them, if the shell may ask it.
+    pub fn servers(&mut self, agents: &[AgentRecord]) -> Vec<ServerName> {
+        let rows = self.services().unwrap_or_default();
+        let id = |agent: u64| (agent != 0).then_some(AgentId(agent));
+        let init = agents.iter().find(|record| AgentId(record.parent).is_kernel()).and_then(|record| id(record.id));
+        let init = ServerName { name: "init".to_string(), agent: init };
+        rows.into_iter().map(|row| ServerName { agent: id(row.agent), name: row.name }).chain([init]).collect()
+    }
+
+    /// The agent that is meant, among these.
+    pub fn resolve(&mut self, agent: &AgentRef, agents: &[AgentRecord]) -> Result<AgentId, Fail> {
+        let servers = if let AgentRef::Name(_) = agent { self.servers(agents) } else { Vec::new() };
+        agent.resolve(agents, &servers).map_err(Fail::other)
+    }
+
     /// The agent that is meant. Without the kernel's table, an exact id is taken as it is, and servers are known to the supervisor.
     pub fn find(&mut self, agent: &AgentRef) -> Result<AgentId, Fail> {
         let missing = match self.agents() {
-            Ok(agents) => return agent.resolve(&agents).map_err(Fail::other),
+            Ok(agents) => return self.resolve(agent, &agents),
             Err(missing @ Fail::NoCapability { .. }) => missing,
             Err(fail) => return Err(fail),
         };
@@ -155,7 +170,7 @@ impl System {
         }
         let rows = self.services()?;
         let servers: Vec<AgentRecord> = rows.iter().filter(|row| row.agent != 0).map(|row| named(row.agent, &row.name)).collect();
-        agent.resolve(&servers).map_err(|_| missing)
+        agent.resolve(&servers, &[]).map_err(|_| missing)
     }
 
     /// A capability to control an agent, for one use.

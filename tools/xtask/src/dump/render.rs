@@ -91,7 +91,7 @@ fn tables(report: &Report, root: &Path, style: Style) -> String {
         section("NOTES", state.notes.iter().map(|note| format!("{note}\n")).collect());
     }
     section("CORES", view::sched(&state.cores, &state.agents).render(style));
-    section("AGENTS", view::ps(&state.agents, &state.cores).render(style));
+    section("AGENTS", view::ps(&state.agents, &state.cores, &[]).render(style));
     section("WHERE THEY ARE", places(state).render(style));
     for (id, slots) in &state.slots {
         let title = format!("CAPABILITIES OF {}", agent_text(*id, &state.agents));
@@ -123,7 +123,7 @@ pub fn object(report: &Report) -> Value {
         "epitaph": state.epitaph.as_ref().map(epitaph),
         "notes": state.notes,
         "cores": cells(&view::sched(&state.cores, &state.agents)),
-        "agents": cells(&view::ps(&state.agents, &state.cores)),
+        "agents": cells(&view::ps(&state.agents, &state.cores, &[])),
         "places": cells(&places(state)),
         "capabilities": capabilities,
         "mailboxes": cells(&letters(state)),

@@ -185,7 +185,8 @@ pub const COMMANDS: &[Command] = &[
         &[
             "Each agent with its id, state, core, scheduling class, processor time and its share since boot,",
             "memory used and granted, messages received, and restarts. The last lines balance the books:",
-            "time of agents, kernel and idle against cores times uptime.",
+            "time of agents, kernel and idle against cores times uptime. `~logd` is a program's child that calls itself",
+            "like a server and is none: in commands, the name of a server always means the server.",
         ],
     ),
     Command {

@@ -19,11 +19,29 @@ pub enum AgentRef {
     Id(AgentId),
 }
 
+/// A server of the boot manifest, or init. Its name is its own: programs may call what they spawn whatever they like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerName {
+    /// What the manifest calls it.
+    pub name: String,
+    /// Its agent; `None` while there is none.
+    pub agent: Option<AgentId>,
+}
+
+/// Whether an agent bears the name of a server that it is not.
+pub fn is_impostor(record: &AgentRecord, servers: &[ServerName]) -> bool {
+    let name = agent_name(record);
+    let mut bearers = servers.iter().filter(|server| Name::new(&server.name) == name).peekable();
+    bearers.peek().is_some() && bearers.all(|server| server.agent != Some(AgentId(record.id)))
+}
+
 /// Why a name led to no agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoAgent {
     /// There is none.
     Unknown(AgentRef),
+    /// It is a server's name, and that has no agent at the moment, whoever else is called so.
+    Down(AgentRef),
     /// Several have this name; the ids of the first two.
     Ambiguous(AgentRef, AgentId, AgentId),
 }
@@ -42,6 +60,7 @@ impl fmt::Display for NoAgent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NoAgent::Unknown(agent) => write!(f, "no agent `{agent}`"),
+            NoAgent::Down(agent) => write!(f, "the server `{agent}` has no agent at the moment; `services` says why"),
             NoAgent::Ambiguous(agent, first, second) => {
                 write!(f, "several agents are called `{agent}`: say {first:?} or {second:?}")
             }
@@ -66,8 +85,13 @@ impl AgentRef {
         named.then(|| AgentRef::Name(word.into()))
     }
 
-    /// The agent that is meant, among those alive.
-    pub fn resolve(&self, agents: &[AgentRecord]) -> Result<AgentId, NoAgent> {
+    /// The agent that is meant, among those alive. The name of a server means that server, whoever else bears it.
+    pub fn resolve(&self, agents: &[AgentRecord], servers: &[ServerName]) -> Result<AgentId, NoAgent> {
+        if let AgentRef::Name(name) = self
+            && let Some(server) = servers.iter().find(|server| server.name == *name)
+        {
+            return server.agent.ok_or_else(|| NoAgent::Down(self.clone()));
+        }
         let mut matching = agents.iter().filter(|record| self.names(record)).map(|record| AgentId(record.id));
         match (matching.next(), matching.next()) {
             (None, _) => Err(NoAgent::Unknown(self.clone())),

@@ -8,7 +8,7 @@ use aios_abi::{AgentId, SlotHandle};
 use aios_logd_core::{Body, Level, Name, Record};
 use aios_shell_core::screen::text_cells;
 use aios_shell_core::table::{Cell, Column, Style, Table, Tone};
-use aios_shell_core::value::{AgentRef, NoAgent, ObjectRef, SlotRef};
+use aios_shell_core::value::{AgentRef, NoAgent, ObjectRef, ServerName, SlotRef};
 use aios_shell_core::view;
 use support::rng;
 
@@ -127,7 +127,7 @@ fn random_tables_keep_their_width() {
 
 #[test]
 fn ps_lists_agents_and_balances_the_books() {
-    let text = view::ps(&agents(), &cores()).render(Style::PLAIN);
+    let text = view::ps(&agents(), &cores(), &[]).render(Style::PLAIN);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
         lines[1].split_whitespace().collect::<Vec<_>>().join(" "),
@@ -141,7 +141,7 @@ fn ps_lists_agents_and_balances_the_books() {
     suspended.state = 1 | 1 << 8;
     suspended.class = 1;
     (suspended.weight, suspended.period_ns) = (500_000, 10_000_000);
-    let text = view::ps(&[suspended], &[]).render(Style::PLAIN);
+    let text = view::ps(&[suspended], &[], &[]).render(Style::PLAIN);
     assert!(text.contains("suspended (ready)") && text.contains("edf 0.50/10 ms"), "{text}");
 }
 
@@ -151,7 +151,7 @@ fn top_sorts_by_what_was_used_meanwhile() {
     let mut now = agents();
     now[1].cpu_ns += S / 2;
     now[2].cpu_ns += S / 4;
-    let table = view::top(&before, &now, S);
+    let table = view::top(&before, &now, S, &[]);
     let names: Vec<&Cell> = table.rows().iter().map(|row| &row[1]).collect();
     assert_eq!(names, [&Cell::text("uartd"), &Cell::text("shell"), &Cell::text("logd")]);
     assert_eq!(table.rows()[0][6], Cell::Permille(500));
@@ -208,7 +208,7 @@ fn caps_say_what_they_name() {
 #[test]
 fn names_lead_to_agents() {
     let mut all = agents();
-    let resolve = |word: &str, agents: &[AgentRecord]| AgentRef::parse(word).unwrap().resolve(agents);
+    let resolve = |word: &str, agents: &[AgentRecord]| AgentRef::parse(word).unwrap().resolve(agents, &[]);
     assert_eq!(resolve("logd", &all), Ok(AgentId::new(2, 1)));
     assert_eq!(resolve("3", &all), Ok(AgentId::new(3, 1)));
     assert_eq!(resolve("3.1", &all), Ok(AgentId::new(3, 1)));
@@ -279,4 +279,22 @@ fn log_lines_are_coloured_and_harmless() {
     assert_eq!(plain, "... 2 records lost\n[   12.345678] WARN  shell(3)  x\\u{1b}]7770;status;0\\u{7}\n");
     let coloured = view::log_line(&record, 0, Style { width: None, colour: true });
     assert!(coloured.contains("\x1b[33mWARN \x1b[0m \x1b[1mshell(3)\x1b[0m  x\\u{1b}]"), "{coloured:?}");
+}
+
+#[test]
+fn the_name_of_a_server_means_the_server_whoever_else_bears_it() {
+    let agents = [agents(), vec![agent(9, "logd"), agent(10, "job"), agent(11, "job")]].concat();
+    let mut servers = vec![ServerName { name: "logd".into(), agent: Some(AgentId(id(2))) }];
+    let logd = AgentRef::parse("logd").unwrap();
+    assert!(matches!(logd.resolve(&agents, &[]), Err(NoAgent::Ambiguous(..))));
+    assert_eq!(logd.resolve(&agents, &servers), Ok(AgentId(id(2))));
+    assert!(matches!(AgentRef::parse("job").unwrap().resolve(&agents, &servers), Err(NoAgent::Ambiguous(..))));
+    let shown = |servers: &[ServerName]| {
+        let text = view::ps(&agents, &cores(), servers).render(Style::PLAIN);
+        text.lines().filter(|line| line.contains("logd")).map(|line| line.split_whitespace().nth(1).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&servers), ["logd", "~logd"]);
+    servers[0].agent = None;
+    assert!(matches!(logd.resolve(&agents, &servers), Err(NoAgent::Down(_))));
+    assert_eq!(shown(&servers), ["~logd", "~logd"]);
 }

@@ -19,7 +19,8 @@ use crate::system::own_id;
 
 pub fn ps(shell: &mut Shell, json: bool) -> Result<(), Fail> {
     let (agents, cores) = shell.system.picture()?;
-    show(shell, &view::ps(&agents, &cores), &view::balance(&cores).render(), json);
+    let servers = shell.system.servers(&agents);
+    show(shell, &view::ps(&agents, &cores, &servers), &view::balance(&cores).render(), json);
     Ok(())
 }
 
@@ -30,10 +31,10 @@ pub fn top(shell: &mut Shell, every_ns: u64, count: Option<u64>) -> Result<(), F
     while count.is_none_or(|count| shown < count) {
         shell.sleep_until(Deadline(since.saturating_add(every_ns)))?;
         let (agents, at) = (shell.system.agents()?, now());
-        let style = shell.style();
+        let (style, servers) = (shell.style(), shell.system.servers(&agents));
         // A terminal shows one picture in the place of the other.
         let clear = if style.width.is_some() { "\x1b[H\x1b[2J" } else { "" };
-        let text = format!("{clear}{}", view::top(&before, &agents, at.saturating_sub(since)).render(style));
+        let text = format!("{clear}{}", view::top(&before, &agents, at.saturating_sub(since), &servers).render(style));
         shell.print(&text);
         (before, since) = (agents, at);
         shown += 1;
@@ -44,7 +45,7 @@ pub fn top(shell: &mut Shell, every_ns: u64, count: Option<u64>) -> Result<(), F
 pub fn caps(shell: &mut Shell, agent: Option<&AgentRef>, json: bool) -> Result<(), Fail> {
     let agents = shell.system.agents()?;
     let id = match agent {
-        Some(agent) => agent.resolve(&agents).map_err(Fail::other)?,
+        Some(agent) => shell.system.resolve(agent, &agents)?,
         None => own_id(),
     };
     let slots = shell.system.slots(id)?;
@@ -55,7 +56,7 @@ pub fn caps(shell: &mut Shell, agent: Option<&AgentRef>, json: bool) -> Result<(
 pub fn who_can(shell: &mut Shell, object: &ObjectRef, json: bool) -> Result<(), Fail> {
     let agents = shell.system.agents()?;
     let agent = match object {
-        ObjectRef::Agent(agent) => Some(agent.resolve(&agents).map_err(Fail::other)?),
+        ObjectRef::Agent(agent) => Some(shell.system.resolve(agent, &agents)?),
         ObjectRef::Service(name) => {
             let rows = shell.system.services()?;
             let provider = rows.iter().find(|row| row.offers.split_whitespace().any(|offer| offer == name));

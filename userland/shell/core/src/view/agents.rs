@@ -11,7 +11,7 @@ use aios_abi::record::{AgentRecord, AgentState, CoreRecord};
 use super::id_cell;
 use crate::table::{Cell, Column, Table, Tone};
 use crate::unit::{Nanos, Permille, permille};
-use crate::value::agent_name;
+use crate::value::{ServerName, agent_name, is_impostor};
 
 const COLUMNS: &[Column] = &[
     Column::right("id", "ID"),
@@ -27,21 +27,21 @@ const COLUMNS: &[Column] = &[
     Column::right("restarts", "RST"),
 ];
 
-/// The agents, by id, with their shares of the time since boot on one core.
-pub fn ps(agents: &[AgentRecord], cores: &[CoreRecord]) -> Table {
+/// The agents, by id, with their shares of the time since boot on one core. Who bears the name of one of the servers and is not it has a `~` before it.
+pub fn ps(agents: &[AgentRecord], cores: &[CoreRecord], servers: &[ServerName]) -> Table {
     let up_ns = cores.iter().map(|core| core.up_ns).max().unwrap_or(0);
     let mut sorted: Vec<&AgentRecord> = agents.iter().collect();
     sorted.sort_by_key(|agent| agent.id);
     let mut table = Table::new(COLUMNS);
     for agent in sorted {
-        table.push(row(agent, permille(agent.cpu_ns, up_ns)));
+        table.push(row(agent, permille(agent.cpu_ns, up_ns), servers));
     }
     table
 }
 
 /// The agents, the busiest between two pictures first. `elapsed_ns` is the time between the pictures; a share of
-/// 100 % is one core.
-pub fn top(before: &[AgentRecord], now: &[AgentRecord], elapsed_ns: u64) -> Table {
+/// 100 % is one core. Names are as in [`ps`].
+pub fn top(before: &[AgentRecord], now: &[AgentRecord], elapsed_ns: u64, servers: &[ServerName]) -> Table {
     let used = |agent: &AgentRecord| {
         let earlier = before.iter().find(|earlier| earlier.id == agent.id).map_or(0, |earlier| earlier.cpu_ns);
         agent.cpu_ns.saturating_sub(earlier)
@@ -50,15 +50,16 @@ pub fn top(before: &[AgentRecord], now: &[AgentRecord], elapsed_ns: u64) -> Tabl
     sorted.sort_by_key(|(used, agent)| (core::cmp::Reverse(*used), agent.id));
     let mut table = Table::new(COLUMNS);
     for (used, agent) in sorted {
-        table.push(row(agent, permille(used, elapsed_ns)));
+        table.push(row(agent, permille(used, elapsed_ns), servers));
     }
     table
 }
 
-fn row(agent: &AgentRecord, share: u64) -> Vec<Cell> {
+fn row(agent: &AgentRecord, share: u64, servers: &[ServerName]) -> Vec<Cell> {
+    let mark = if is_impostor(agent, servers) { "~" } else { "" };
     vec![
         id_cell(agent.id),
-        Cell::text(agent_name(agent).as_str()),
+        Cell::Text(format!("{mark}{}", agent_name(agent).as_str())),
         state(agent),
         Cell::Number(agent.core),
         class(agent),
