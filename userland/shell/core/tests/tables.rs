@@ -175,7 +175,10 @@ fn caps_say_what_they_name() {
         SlotRecord { expiry: 5 * S, parent: 3, deriver: id(1), ..slot(Kind::Irq, 33, 1, Rights::BIND) },
         SlotRecord { status: 6, expiry: 1, ..slot(Kind::Power, 0, 0, Rights::NONE) },
     ];
+    let gone = view::caps(&slots, &agents()[1..], 2 * S).render(Style::PLAIN);
+    assert_eq!(gone.lines().filter(|line| line.contains("agent is gone")).count(), 1, "{gone}");
     let text = view::caps(&slots, &agents(), 2 * S).render(Style::PLAIN);
+    assert!(!text.contains("gone"), "{text}");
     for part in [
         "5.2  service  logd(2) badge 0x3",
         "send 0x10000",

@@ -49,6 +49,8 @@ pub fn caps(shell: &mut Shell, agent: Option<&AgentRef>, json: bool) -> Result<(
         None => own_id(),
     };
     let slots = shell.system.slots(id)?;
+    // Whom a capability names was there before it.
+    let agents = shell.system.agents()?;
     show(shell, &view::caps(&slots, &agents, now()), "", json);
     Ok(())
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use aios_abi::limits::PAGE_SIZE;
 use aios_abi::record::{AgentRecord, SlotRecord};
 use aios_abi::rights::{Kind, Rights};
-use aios_abi::{Error, SlotHandle};
+use aios_abi::{AgentId, Error, SlotHandle};
 
 use super::{agent_text, id_cell};
 use crate::table::{Cell, Column, Table, Tone};
@@ -44,7 +44,7 @@ pub fn caps(slots: &[SlotRecord], agents: &[AgentRecord], now_ns: u64) -> Table 
         let [handle, kind, object, rights, expiry] = common(slot, agents, now_ns);
         let parent = if slot.parent == 0 { Cell::None } else { Cell::Number(slot.parent) };
         let from = Cell::Text(agent_text(slot.deriver, agents));
-        table.push(vec![handle, kind, object, rights, expiry, Cell::Number(slot.node), parent, from, status(slot)]);
+        table.push(vec![handle, kind, object, rights, expiry, Cell::Number(slot.node), parent, from, status(slot, agents)]);
     }
     table
 }
@@ -59,7 +59,7 @@ pub fn who_can(holders: &[(u64, SlotRecord)], agents: &[AgentRecord], now_ns: u6
             .find(|record| record.id == *holder)
             .map_or(Cell::None, |record| Cell::text(crate::value::agent_name(record).as_str()));
         let from = Cell::Text(agent_text(slot.deriver, agents));
-        table.push(vec![id_cell(*holder), name, handle, kind, object, rights, expiry, from, status(slot)]);
+        table.push(vec![id_cell(*holder), name, handle, kind, object, rights, expiry, from, status(slot, agents)]);
     }
     table
 }
@@ -104,8 +104,12 @@ fn object(slot: &SlotRecord, kind: Option<Kind>, agents: &[AgentRecord]) -> Stri
     }
 }
 
-fn status(slot: &SlotRecord) -> Cell {
+/// What a use would get. A capability to an agent that is gone stays in its slot, and leads to nobody.
+fn status(slot: &SlotRecord, agents: &[AgentRecord]) -> Cell {
+    let to_agent = matches!(kind(slot), Some(Kind::Agent | Kind::Pool | Kind::Service | Kind::Notification));
+    let there = AgentId(slot.object).is_kernel() || agents.iter().any(|record| record.id == slot.object);
     match u16::try_from(slot.status).ok() {
+        Some(0) if to_agent && !there => Cell::State("agent is gone".into(), Tone::Bad),
         Some(0) => Cell::State("valid".into(), Tone::Good),
         code => {
             let text = code.and_then(Error::from_code).map_or_else(|| format!("error {}", slot.status), |error| String::from(error.text()));
