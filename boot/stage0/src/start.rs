@@ -41,7 +41,12 @@ fn run(dtb_at: u64, entry_el: u64, counter: u64) -> Result<Infallible, Failure<'
     // While the device tree is unread, the level tells how firmware can be called: a hypervisor below us, or the monitor.
     resident::set_psci(if entry_el == 1 { PSCI_HVC } else { PSCI_SMC });
     let dtb = device_tree(dtb_at)?;
-    if let Ok(Some(console)) = aios_platform::console(dtb) {
+    let console = match aios_platform::console(dtb) {
+        // A malformed tree is refused below; until then, what can be made out of its console serves to say so.
+        Err(aios_platform::Error::Blob(_)) => aios_platform::console_of_damaged(dtb),
+        other => other.ok().flatten(),
+    };
+    if let Some(console) = console {
         resident::set_console(&handover::console_record(&console));
     }
     console::boot_mark();

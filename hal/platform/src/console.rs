@@ -49,6 +49,13 @@ pub fn console(dtb: &[u8]) -> Result<Option<Console<'_>>, Error<'_>> {
     of_tree(tree, Controller::find(tree).ok().as_ref())
 }
 
+/// The console of a tree that [`console`] refused as malformed, as far as it can be made out, for the line that says why: damage elsewhere
+/// in the tree is passed over. Nothing else of such a tree should be used.
+#[must_use]
+pub fn console_of_damaged(dtb: &[u8]) -> Option<Console<'_>> {
+    of_tree(Fdt::damaged(dtb)?, None).ok().flatten()
+}
+
 /// The console of `tree`; without a `controller` it has no interrupt.
 pub(crate) fn of_tree<'a>(tree: Fdt<'a>, controller: Option<&Controller<'a>>) -> Result<Option<Console<'a>>, Error<'a>> {
     let Some(chosen) = tree.find("/chosen") else { return Ok(None) };

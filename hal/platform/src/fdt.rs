@@ -62,10 +62,18 @@ impl<'a> Fdt<'a> {
         let structure = part("structure", field(2), field(9))?;
         let strings = part("strings", field(3), field(8))?;
         let reservations = blob.get(field(4)..).ok_or(BlobError::Block { name: "memory reservation" })?;
-        let tree = Self { block: Block { structure, strings }, reservations };
+        let tree = Self { block: Block { structure, strings, lenient: false }, reservations };
         tree.block.check()?;
         tree.check_reservations()?;
         Ok(tree)
+    }
+
+    /// What can be read of a blob that [`Fdt::new`] refused: nodes with unreadable names are there without a name, words that are no
+    /// token are passed over, and sizes in the header are not believed. `None` when even the blocks can't be found.
+    pub(crate) fn damaged(blob: &'a [u8]) -> Option<Self> {
+        Self::total_size(blob).ok()?;
+        let part = |index: usize| blob.get(word(blob, index * 4)? as usize..);
+        Some(Self { block: Block { structure: part(2)?, strings: part(3)?, lenient: true }, reservations: &[] })
     }
 
     /// The reservation block must end with a pair of zeros.

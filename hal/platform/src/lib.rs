@@ -25,7 +25,7 @@ mod ram;
 mod range;
 
 pub use address::MAX_REGIONS;
-pub use console::{Console, ConsoleKind, console};
+pub use console::{Console, ConsoleKind, console, console_of_damaged};
 pub use device::{Device, Devices, MAX_IRQS, find_compatible};
 pub use error::{BlobError, Error};
 pub use interrupt::{Gic, Interrupt, MAX_REDISTRIBUTOR_REGIONS, RedistributorRegion, Trigger};

@@ -12,6 +12,8 @@ fn use_all(blob: &[u8]) -> bool {
     if let Err(error) = aios_platform::console(blob) {
         show(error);
     }
+    // Whatever is made out of a damaged tree: no panic, no loop.
+    let _ = aios_platform::console_of_damaged(blob);
     match find_compatible(blob, &["snps,dw-apb-uart", "arm,pl011", "virtio,mmio", "simple-bus", "rockchip,gpio-bank"]) {
         Ok(devices) => devices.for_each(|device| device.map_or_else(show, |device| assert!(!device.to_string().is_empty()))),
         Err(error) => show(error),
@@ -114,5 +116,26 @@ fn garbage() {
             magic.copy_from_slice(&0xd00d_feed_u32.to_be_bytes());
         }
         assert!(!use_all(&bytes));
+    }
+}
+
+/// Damage in a node that has nothing to do with the console leaves the console to be found, for the line that says why.
+#[test]
+fn the_console_of_a_damaged_tree() {
+    for name in all_data().into_iter().filter(|name| name.starts_with("qemu")) {
+        let blob = bootable(&name);
+        let whole = aios_platform::console(&blob).expect("a good tree").expect("a console");
+        let unit = b"virtio_mmio@a003200\0";
+        let at = blob.windows(unit.len()).position(|window| window == unit).expect("QEMU's tree has this device");
+        // Somewhere in the name, and the token of the first property behind it.
+        let places = (at..at + unit.len() - 1).flat_map(|at| [0xff, 0x80, 0x20, 0x0a].map(|byte| (at, byte)));
+        for (at, byte) in places.chain([(at + unit.len(), 0x7f)]) {
+            let mut damaged = blob.clone();
+            damaged[at] = byte;
+            assert!(Fdt::new(&damaged).is_err(), "{byte:#x} at {at:#x} is no damage");
+            let found =
+                aios_platform::console_of_damaged(&damaged).unwrap_or_else(|| panic!("{name}: no console with {byte:#x} at {at:#x}"));
+            assert_eq!((found.kind, found.registers), (whole.kind, whole.registers), "{name}: {byte:#x} at {at:#x}");
+        }
     }
 }

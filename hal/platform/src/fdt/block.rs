@@ -14,6 +14,8 @@ const END: u32 = 9;
 pub(super) struct Block<'a> {
     pub(super) structure: &'a [u8],
     pub(super) strings: &'a [u8],
+    /// Whether words that are no token are passed over instead of ending the tree: for a tree that is damaged, see `Fdt::damaged`.
+    pub(super) lenient: bool,
 }
 
 /// One item of the structure block.
@@ -47,6 +49,10 @@ impl<'a> Block<'a> {
                 END_NODE => Ok((Token::Close, body)),
                 PROPERTY => self.property(at, body),
                 END => Ok((Token::End, body)),
+                _ if self.lenient => {
+                    at = body;
+                    continue;
+                }
                 _ => Err(BlobError::Token { offset: at, found }),
             };
         }

@@ -13,7 +13,7 @@ use crate::profile::Profile;
 use crate::qemu::{Launch, Source};
 
 /// The cases of this module.
-pub const CASES: [CodeCase; 11] = [
+pub const CASES: [CodeCase; 12] = [
     ("damage/changed-bundle", "direct", changed_bundle),
     ("damage/changed-bundle-el2", "direct-el2", changed_bundle),
     ("damage/changed-bundle-uboot", "uboot", changed_bundle),
@@ -24,6 +24,7 @@ pub const CASES: [CodeCase; 11] = [
     ("damage/command-line", "direct", command_line),
     ("damage/tree-content", "direct", tree_content),
     ("damage/tree-header", "direct", tree_header),
+    ("damage/tree-name", "direct", tree_name),
     ("damage/tree-structure", "direct", tree_structure),
 ];
 
@@ -167,6 +168,20 @@ fn tree_header(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
         changed[word * 4..][..4].copy_from_slice(&nonsense);
         let launch = launch_tree(lab, profile, &changed)?;
         stops(lab, &launch).with_context(|| format!("with word {word} of the header as {nonsense:x?}"))?;
+    }
+    Ok(())
+}
+
+/// A byte that is no letter, in the name of a device that nobody uses: the tree is refused, and the console is found all the same to say so.
+fn tree_name(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
+    const NAME: &[u8] = b"virtio_mmio@a003200";
+    let tree = tree(lab, profile)?;
+    for byte in [0xff, 0x80, b' ', b'\n'] {
+        let mut name = NAME.to_vec();
+        let at = lab.random.usize(..name.len());
+        name[at] = byte;
+        let launch = launch_tree(lab, profile, &replaced(&tree, NAME, &name)?)?;
+        refused(lab, &launch).with_context(|| format!("with byte {at} of a name as {byte:#x}"))?;
     }
     Ok(())
 }
