@@ -299,7 +299,7 @@ fn equals(state: &mut State) {
 pub fn shared_frame() -> World {
     World { slots: 2, ..World::quiet("shared frame", neighbours) }
         .with(A, &[Verb::Derive(SHARE), Verb::Grant(B, Transfer::Copy), Verb::Revoke])
-        .with(B, &[Verb::Derive(SHARE), Verb::Revoke, Verb::Drop, Verb::Map])
+        .with(B, &[Verb::Derive(SHARE), Verb::Revoke, Verb::Drop, Verb::Map, Verb::Unmap])
 }
 
 /// Frames that come and go, mapped on both cores; their maker may end.
@@ -435,7 +435,7 @@ pub fn riding() -> World {
             state.call(A, Call::CapDerive, &[(9, source), (0, SHARE.0 as u64)]);
         })
     }
-    .with(A, &[Verb::SendCap, Verb::Revoke, Verb::Derive(SHARE), Verb::Drop])
+    .with(A, &[Verb::SendCap, Verb::Revoke, Verb::Drop])
     .with(B, &[Verb::Recv, Verb::Map, Verb::Drop, Verb::Exit])
 }
 
