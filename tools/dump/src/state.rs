@@ -3,7 +3,7 @@
 use aios_abi::id::AgentId;
 use aios_abi::info::Clock;
 use aios_abi::limits::EPOCH_NS;
-use aios_abi::record::{AgentRecord, AgentState, CoreRecord, IrqRecord, MemoryRecord, SlotRecord};
+use aios_abi::record::{AgentRecord, CoreRecord, IrqRecord, MemoryRecord, SlotRecord};
 
 use crate::mailbox::Letter;
 use crate::nodes::Nodes;
@@ -181,7 +181,6 @@ fn core_record(cpu: Value<'_>, core: Value<'_>, agents: &[AgentRecord], latest_n
     let rests = core.number_of("context")? == 0;
     let now = if rests { latest_ns } else { cpu.field("machine")?.number_of("now")? };
     let idle = if rests { now.saturating_sub(core.number_of("paid_ns")?) } else { 0 };
-    let alive = |agent: &&AgentRecord| agent.state & 0xff != AgentState::Dying as u64;
     Ok(CoreRecord {
         core: facts.number_of("core")?,
         mpidr: facts.number_of("mpidr")?,
@@ -197,7 +196,7 @@ fn core_record(cpu: Value<'_>, core: Value<'_>, agents: &[AgentRecord], latest_n
         admitted: core.field("sched")?.field("scheduler")?.number_of("admitted")?,
         ring_messages: core.number_of("ring_messages")?,
         running: agents.iter().find(|agent| u64::from(AgentId(agent.id).slot()) == current).map_or(0, |agent| agent.id),
-        agents_ns: agents.iter().filter(alive).map(|agent| agent.cpu_ns).fold(0, u64::saturating_add),
+        agents_ns: agents.iter().map(|agent| agent.cpu_ns).fold(0, u64::saturating_add),
         gone_ns: counters.number_of("gone_ns")?,
     })
 }

@@ -8,7 +8,6 @@ use aios_abi::rights::{Kind, Rights};
 
 use super::remote::{ANSWER_WORDS, Asking, Place, Request};
 use super::{Core, Done, Outcome};
-use crate::agent::State;
 use crate::cap::{self, Slot};
 use crate::machine::Machine;
 
@@ -270,7 +269,8 @@ impl<M: Machine> Core<M> {
             admitted: self.sched.admitted(),
             ring_messages: self.ring_messages,
             running: here(self.current).map_or(0, |agent| agent.id.0),
-            agents_ns: (1..AGENTS as u16).filter_map(here).filter(|agent| agent.state != State::Dying).map(|agent| agent.sc.cpu_ns()).sum(),
+            // Who is being cleared away counts until what it used counts as gone.
+            agents_ns: (1..AGENTS as u16).filter_map(here).map(|agent| agent.sc.cpu_ns()).sum(),
             gone_ns: self.counters.gone_ns,
         }
     }
