@@ -97,8 +97,19 @@ fn is_same(new: &Slot, old: &Slot) -> bool {
         && new.expiry == old.expiry
 }
 
+/// Who acted: by which call, if it can make capabilities or maps, and with the capability at which index of its table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Actor {
+    /// Who.
+    pub agent: AgentId,
+    /// The call.
+    pub call: Option<Call>,
+    /// The index.
+    pub at: u16,
+}
+
 /// P1: everything in `after` was there before, was on its way to its holder, was passed on by who acted, or was made by its call.
-pub fn check_gains(state: &State, before: &[Held], after: &[Held], actor: Option<(AgentId, Option<Call>)>) -> Result<(), String> {
+pub fn check_gains(before: &[Held], after: &[Held], actor: Option<Actor>) -> Result<(), String> {
     for new in after {
         let kept = before.iter().any(|old| {
             old.place == new.place
@@ -113,9 +124,11 @@ pub fn check_gains(state: &State, before: &[Held], after: &[Held], actor: Option
             Place::Table(agent, SLOT_POOL) => new.slot.kind == Kind::Pool && new.slot.object == agent.0,
             _ => false,
         };
-        let passed = before.iter().any(|old| within(&new.slot, &old.slot) && may_pass(state, old, new, actor));
+        let passed = before.iter().any(|old| within(&new.slot, &old.slot) && may_pass(old, new, actor));
         let made = || match (new.place, actor) {
-            (Place::Table(holder, _), Some((agent, Some(call)))) => holder == agent && may_make(before, agent, call, &new.slot),
+            (Place::Table(holder, _), Some(Actor { agent, call: Some(call), .. })) => {
+                holder == agent && may_make(before, agent, call, &new.slot)
+            }
             _ => false,
         };
         if !born && !passed && !made() {
@@ -125,23 +138,21 @@ pub fn check_gains(state: &State, before: &[Held], after: &[Held], actor: Option
     Ok(())
 }
 
-fn may_pass(state: &State, old: &Held, new: &Held, actor: Option<(AgentId, Option<Call>)>) -> bool {
-    match old.place {
+fn may_pass(old: &Held, new: &Held, actor: Option<Actor>) -> bool {
+    match (old.place, actor) {
         // It arrived, or it was sent on.
-        Place::Way(to) => match new.place {
+        (Place::Way(to), _) => match new.place {
             Place::Table(holder, _) | Place::Way(holder) => holder == to,
         },
-        Place::Table(holder, _) => {
+        // Only who acts gives, and only what it names.
+        (Place::Table(holder, index), Some(actor)) if actor.agent == holder && actor.at == index => {
             let rights = old.slot.rights;
-            let mapped = matches!(actor, Some((_, Some(Call::PageMap))));
-            let allowed = match new.place {
+            match new.place {
                 Place::Table(to, _) if to == holder => rights.contains(Rights::DERIVE),
-                _ => rights.contains(Rights::GRANT) || mapped,
-            };
-            // Who waited in a call may have its message taken when its receiver acts.
-            let waits = || state.agent(holder.slot()).is_some_and(|agent| agent.id == holder);
-            allowed && (actor.is_some_and(|(agent, _)| agent == holder) || waits())
+                _ => rights.contains(Rights::GRANT) || actor.call == Some(Call::PageMap),
+            }
         }
+        (Place::Table(..), _) => false,
     }
 }
 

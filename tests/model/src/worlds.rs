@@ -11,6 +11,7 @@ use crate::deed::{Deed, Verb, act, choices, control_place, harvest};
 use crate::digest::{self, Names};
 use crate::explore::System;
 use crate::machine::CORES;
+use crate::rights::Actor;
 use crate::state::{INIT, State};
 use crate::{Fault, audit, rights};
 
@@ -104,7 +105,7 @@ impl System for World {
         match action {
             Action::Act(agent, deed) => {
                 let made = state.minds[agent as usize].attempt.map_or(deed, |attempt| attempt.deed);
-                actor = Some((id(agent), call_of(made.verb)));
+                actor = Some(Actor { agent: id(agent), call: call_of(made.verb), at: made.at });
                 let revoked = state.agent(agent).and_then(|agent| agent.slots.look(made.at)).map(|slot| slot.node);
                 let open = state.minds[agent as usize].attempt;
                 refusal = act(state, agent, deed)?;
@@ -125,7 +126,7 @@ impl System for World {
         let refused = harvest(state, if let Action::Act(agent, _) = action { agent } else { 0 })?;
         let after = rights::list(state);
         rights::note(state, &after);
-        rights::check_gains(state, &before, &after, actor)?;
+        rights::check_gains(&before, &after, actor)?;
         rights::check_void(state, &after)?;
         audit::touch(state)?;
         if let (Some(before), Some(error)) = (refusal, refused)
