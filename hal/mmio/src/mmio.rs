@@ -121,11 +121,21 @@ mod tests {
     use crate::{ReadOnly, ReadWrite, WriteOnly};
     use std::boxed::Box;
 
-    fn memory() -> (Box<[u64; 4]>, Mmio) {
-        let mut memory = Box::new([0u64; 4]);
-        let base = core::ptr::from_mut(&mut *memory).expose_provenance();
-        // SAFETY: the test keeps the box alive, and looks into it only through the pointer that is exposed here.
-        (memory, unsafe { Mmio::new(base, 32) })
+    /// Memory that nobody reaches by a reference while a device is made of it.
+    struct Room(*mut [u64; 4]);
+
+    impl Drop for Room {
+        fn drop(&mut self) {
+            // SAFETY: `memory` made it of a box.
+            drop(unsafe { Box::from_raw(self.0) });
+        }
+    }
+
+    fn memory() -> (Room, Mmio) {
+        let memory = Room(Box::into_raw(Box::new([0; 4])));
+        // SAFETY: the test keeps the room, and looks into it only through the pointer that is exposed here.
+        let device = unsafe { Mmio::new(memory.0.expose_provenance(), 32) };
+        (memory, device)
     }
 
     #[test]
