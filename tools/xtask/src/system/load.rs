@@ -11,14 +11,16 @@ use crate::machine::Machine;
 use crate::profile::Profile;
 
 /// The cases of this module.
-pub const CASES: [CodeCase; 7] = [
+pub const CASES: [CodeCase; 8] = [
     // Here a nanosecond is an instruction: no host is too busy, and a deadline that is missed is the system's own fault.
     ("load/deadlines", "icount", deadlines),
     ("load/floods", "direct/smp1", floods),
     ("load/floods-two-cores", "direct/smp2", floods),
     ("load/floods-four-cores", "direct", floods),
     ("load/memory", "direct", eaten),
-    ("load/random-calls", "direct", random_calls),
+    ("load/random-calls", "direct", |lab, profile| random_calls(lab, profile, 20_000)),
+    // More than two million altogether.
+    ("load/random-calls-millions", "direct", |lab, profile| random_calls(lab, profile, 70_000)),
     ("load/admission", "direct", admission),
 ];
 
@@ -156,7 +158,7 @@ fn eaten(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
 
 /// Calls with random registers do nothing to others: not to an agent whose registers are full of patterns, and not to the books. In the first
 /// round init's table of slots and its derivation nodes grow to what so many agents at a time need, 2 pages; then not one page goes or stays.
-fn random_calls(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
+fn random_calls(lab: &mut Lab<'_>, profile: &Profile, calls: u32) -> Result<()> {
     const ROUNDS: u32 = 10;
     const FIRST_ROUND_PAGES: u64 = 4;
     let launch = lab.launch(profile)?;
@@ -164,14 +166,14 @@ fn random_calls(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
     let agents = rows(&mut machine, "ps")?.len();
     let free = |machine: &mut Machine| memory(machine)?.into_iter().find(|(name, _)| name == "free").context("`mem` shows nothing free");
     let fresh = free(&mut machine)?.1;
-    hostile(lab, &mut machine, agents)?;
+    hostile(lab, &mut machine, agents, calls)?;
     let before = memory(&mut machine)?;
     let kept = fresh - free(&mut machine)?.1;
     if kept > FIRST_ROUND_PAGES {
         bail!("the first round keeps {kept} pages");
     }
     for round in 1..ROUNDS {
-        hostile(lab, &mut machine, agents)?;
+        hostile(lab, &mut machine, agents, calls)?;
         let grown = growth(&before, &memory(&mut machine)?);
         if !grown.is_empty() {
             bail!("round {round}: memory did not come back: {}", grown.join(", "));
@@ -185,14 +187,13 @@ fn random_calls(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
     machine.shutdown().context("the machine did not shut down")
 }
 
-/// Agents on three cores make random calls, beside two that check their registers.
-fn hostile(lab: &mut Lab<'_>, machine: &mut Machine, agents: usize) -> Result<()> {
-    const CALLS: u32 = 20_000;
+/// Agents on three cores make so many random calls each, beside two that check their registers.
+fn hostile(lab: &mut Lab<'_>, machine: &mut Machine, agents: usize, calls: u32) -> Result<()> {
     let canaries = [spawn(machine, "assist canary 1000000000")?, spawn(machine, "--core 1 assist canary 1000000000")?];
     for core in 1..3 {
-        spawn(machine, &format!("--core {core} assist bad-syscalls {:#x} {CALLS}", lab.random.u64(..)))?;
+        spawn(machine, &format!("--core {core} assist bad-syscalls {:#x} {calls}", lab.random.u64(..)))?;
     }
-    lab::succeed(machine, &format!("spawn -w assist bad-syscalls {:#x} {CALLS}", lab.random.u64(..)))?;
+    lab::succeed(machine, &format!("spawn -w assist bad-syscalls {:#x} {calls}", lab.random.u64(..)))?;
     until(machine, LIMIT, "the random calls end", |machine| Ok((rows(machine, "ps")?.len() == agents + 2).then_some(())))?;
     end(machine, &canaries, agents)
 }

@@ -65,7 +65,7 @@ pub enum Body {
 type CodeCase = (&'static str, &'static str, fn(&mut Lab<'_>, &Profile) -> Result<()>);
 
 /// Cases in Rust that take a minute, and show the same as shorter ones do, only more of it.
-const FULL: [&str; 2] = ["keys/noise-long", "load/floods-four-cores"];
+const FULL: [&str; 3] = ["keys/noise-long", "load/floods-four-cores", "load/random-calls-millions"];
 
 fn code_cases(workspace: &Workspace) -> Result<Vec<Case>> {
     let all = [
