@@ -174,7 +174,7 @@ fn kill_shell(lab: &mut Lab<'_>, profile: &Profile) -> Result<()> {
     }
     for restarts in 1..=3 {
         let reply = machine.command("kill shell", Some(LIMIT), &mut |_| ()).context("after 'kill shell'")?;
-        if reply.after != After::Rebooted {
+        if (reply.status, reply.after) != (0, After::Ready) {
             bail!("a shell that was killed said `{}`, status {}", reply.output.trim_end(), reply.status);
         }
         // The log shows it on the console.
