@@ -12,6 +12,8 @@ use crate::{Epitaph, Error, Kernel, agents};
 
 /// The states of the cores that were made, by number.
 const CPUS: &str = "aios_kernel::cpu::AIOS_CPUS";
+/// How many of them run.
+const COUNT: &str = "aios_kernel::rings::COUNT";
 /// Number plus one of the core on which each agent lives.
 const HOMES: &str = "aios_kernel::rings::HOMES";
 
@@ -63,12 +65,12 @@ impl State {
         for cpu in kernel.named(CPUS)?.elements()? {
             cpus.extend(cpu.target()?);
         }
-        let Some(boot) = cpus.first() else {
+        if cpus.is_empty() {
             state.notes.push("the kernel has not started any core".to_owned());
             return Ok(state);
-        };
+        }
         // States are made for all cores before it turns out which of them come up.
-        let running = boot.field("machine")?.field("board")?.number_of("cores")?.max(1);
+        let running = kernel.named(COUNT)?.number()?.max(1);
         for cpu in cpus.iter().take(running as usize) {
             let now = cpu.field("machine")?.number_of("now")?;
             state.now_ns = state.now_ns.max(now);

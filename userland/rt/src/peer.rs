@@ -21,6 +21,8 @@ use crate::time::{Deadline, Expiry, now};
 const ANSWER_NS: u64 = 2_000_000_000;
 /// How long there may be no place in init's mailbox, ns.
 const PLACE_NS: u64 = 2_000_000_000;
+/// The same for a heartbeat: another one follows, and meanwhile the program has clients.
+const BEAT_NS: u64 = 100_000_000;
 
 /// The capability to init that every program is started with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,25 +62,26 @@ impl Init {
     /// The same, and that it will send a [`heartbeat`](Self::heartbeat) every so many ns. A server that doesn't is restarted.
     pub fn promise(self, stop: u64, heartbeat_ns: u64) -> core::result::Result<(), lifecycle::CallError> {
         let slot = notification(stop).map_err(|error| Error::from_kernel(error.code()))?.handle();
-        self.tell(|client| client.ready(heartbeat_ns, stop, types::Notification::from_handle(slot)))
+        self.tell(PLACE_NS, |client| client.ready(heartbeat_ns, stop, types::Notification::from_handle(slot)))
     }
 
     /// Tells the supervisor that the program is alive.
     pub fn heartbeat(self) -> core::result::Result<(), lifecycle::CallError> {
-        self.tell(lifecycle::Client::heartbeat)
+        self.tell(BEAT_NS, lifecycle::Client::heartbeat)
     }
 
     /// Tells the supervisor that the program has put everything in order and can be ended.
     pub fn stopped(self) -> core::result::Result<(), lifecycle::CallError> {
-        self.tell(lifecycle::Client::stopped)
+        self.tell(PLACE_NS, lifecycle::Client::stopped)
     }
 
-    /// Tells the supervisor something. Others may have filled its mailbox, so that this is tried until there is a place.
+    /// Tells the supervisor something. Others may have filled its mailbox, so that this is tried until there is a place, for so many ns.
     fn tell(
         self,
+        patience_ns: u64,
         mut what: impl FnMut(&mut lifecycle::Client<Remote>) -> core::result::Result<(), lifecycle::CallError>,
     ) -> core::result::Result<(), lifecycle::CallError> {
-        let until = Deadline::after(PLACE_NS);
+        let until = Deadline::after(patience_ns);
         loop {
             match what(&mut lifecycle::Client::new(Remote(self.0))) {
                 Err(Error::Refused(code)) if code == KernelError::QueueFull.code() && now() < until.0 => yield_now(),

@@ -138,8 +138,16 @@ fn patient() -> (fake::Installed, std::rc::Rc<std::cell::RefCell<std::vec::Vec<u
         }
         Call::IpcSend => {
             assert_eq!(regs.x9, WORD, "to init");
-            seen.borrow_mut().push(now_ns / 1_000_000_000);
+            // It is tried a few times; that counts as one.
+            let second = now_ns / 1_000_000_000;
+            if seen.borrow().last() != Some(&second) {
+                seen.borrow_mut().push(second);
+            }
             Err(Error::QueueFull)
+        }
+        Call::Yield => {
+            now_ns += 20_000_000;
+            Ok(())
         }
         Call::IpcRecv | Call::IpcReplyRecv => {
             now_ns = now_ns.max(regs.x12.min(MAIL_NS));
